@@ -1,0 +1,126 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+// ErrSize is the error for a message that had another number of octets than
+// was announced. The terminator was not written: the connection must be cut,
+// so that nobody takes what was sent for the message.
+var ErrSize = errors.New("message has not the size that was announced")
+
+// DotWriter writes one stored message in the form of the wire (RFC 1939
+// section 3): a bare LF becomes CRLF, a lone CR passes, a final line without
+// line end gets one, and a dot at the start of a line is doubled. It accepts
+// any split of the message into writes.
+type DotWriter struct {
+	w      *Writer
+	octets int64
+	bol    bool // at the start of the message, or behind a line end
+	cr     bool // the last octet was a CR
+}
+
+// Dot starts writing a message; Finish ends it.
+func (w *Writer) Dot() DotWriter { return DotWriter{w: w, bol: true} }
+
+// Octets gives the number of octets so far in the form of the wire, without
+// stuffed dots.
+func (d *DotWriter) Octets() int64 { return d.octets }
+
+// Write implements io.Writer.
+func (d *DotWriter) Write(p []byte) (int, error) {
+	start := 0 // p[start:] is still to be written
+	for i := 0; i < len(p); {
+		if d.bol && p[i] == '.' {
+			d.w.Write(p[start:i])
+			d.w.WriteString(".") // and the dot itself with what follows
+			start = i
+		}
+		d.bol = false
+		n := bytes.IndexByte(p[i:], '\n')
+		if n < 0 {
+			d.cr = p[len(p)-1] == '\r'
+			break
+		}
+		if n > 0 {
+			d.cr = p[i+n-1] == '\r'
+		}
+		i += n
+		if !d.cr {
+			d.w.Write(p[start:i])
+			d.w.WriteString("\r\n")
+			d.octets++
+			start = i + 1
+		}
+		i++
+		d.bol, d.cr = true, false
+	}
+	d.octets += int64(len(p))
+	d.w.Write(p[start:])
+	if d.w.err != nil {
+		return 0, d.w.err
+	}
+	return len(p), nil
+}
+
+// Finish ends the message: a last line without line end gets one, and the
+// terminator follows. Where the message had another number of octets than
+// want, nothing is written and the result is ErrSize; want below zero stands
+// for any number.
+func (d *DotWriter) Finish(want int64) error {
+	tail := ".\r\n"
+	if !d.bol {
+		tail = "\r\n.\r\n"
+		d.octets += 2
+	}
+	if want >= 0 && d.octets != want {
+		return ErrSize
+	}
+	return d.w.end(tail)
+}
+
+// SizeCounter counts the octets that a stored message has in the form of the
+// wire, without stuffed dots and terminator: what LIST announces for it. Its
+// zero value is ready; it accepts any split of the message into writes.
+type SizeCounter struct {
+	octets  int64
+	partial bool // the last line has no line end yet
+	cr      bool // the last octet was a CR
+}
+
+// Write implements io.Writer and never fails.
+func (c *SizeCounter) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	bare := bytes.Count(p, []byte{'\n'})
+	if bare > 0 && (c.cr || bytes.IndexByte(p, '\r') >= 0) {
+		bare -= bytes.Count(p, []byte("\r\n"))
+		if c.cr && p[0] == '\n' {
+			bare--
+		}
+	}
+	last := p[len(p)-1]
+	c.octets += int64(len(p) + bare)
+	c.partial = last != '\n'
+	c.cr = last == '\r'
+	return len(p), nil
+}
+
+// Octets gives the size of the message if what was written is all of it.
+func (c *SizeCounter) Octets() int64 {
+	if c.partial {
+		return c.octets + 2
+	}
+	return c.octets
+}
+
+// Size reads a stored message to its end and gives its size in the form of
+// the wire.
+func Size(r io.Reader) (int64, error) {
+	var c SizeCounter
+	_, err := io.Copy(&c, r)
+	return c.Octets(), err
+}
