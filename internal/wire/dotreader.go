@@ -60,6 +60,9 @@ func (d *DotReader) WriteTo(w io.Writer) (written int64, err error) {
 		}
 		n, err := w.Write(d.chunk)
 		written += int64(n)
+		if err == nil && n < len(d.chunk) {
+			err = io.ErrShortWrite
+		}
 		d.chunk = d.chunk[n:]
 		if err != nil {
 			return written, err

@@ -21,6 +21,8 @@ type Reader struct {
 	buf  []byte
 	r, w int // buf[r:w] was received and not taken yet
 	err  error
+
+	received int64
 }
 
 // NewReader makes a Reader with a buffer of size octets. The buffer grows
@@ -36,6 +38,13 @@ func (r *Reader) Reset(src io.Reader) {
 
 // Buffered gives the number of octets that were received and not taken yet.
 func (r *Reader) Buffered() int { return r.w - r.r }
+
+// Peek gives what was received and not taken yet, at most n octets of it. The
+// result is good until the next call of any method.
+func (r *Reader) Peek(n int) []byte { return r.buf[r.r:min(r.r+n, r.w)] }
+
+// Received gives the number of octets received since the Reader was made.
+func (r *Reader) Received() int64 { return r.received }
 
 // HasLine reports whether ReadLine has a whole line without waiting.
 func (r *Reader) HasLine() bool {
@@ -116,6 +125,7 @@ func (r *Reader) fill(limit int) error {
 	for range 100 { // a source that gives nothing and no error is broken
 		n, err := r.src.Read(r.buf[r.w:])
 		r.w += n
+		r.received += int64(n)
 		r.err = keep(err)
 		if n > 0 {
 			return nil

@@ -3,9 +3,13 @@ package wire
 import "io"
 
 // slack is room kept free behind a Writer's buffer for what ends a message,
-// CRLF "." CRLF, so that it always leaves in one write with what precedes it:
-// clients exist that wait for ever where it is split off.
+// CRLF "." CRLF, so that it always leaves in one write: clients exist that
+// wait for ever where it is split off.
 const slack = 5
+
+// held is how many octets a full buffer keeps back when it is sent: a line
+// end, so that it leaves together with a terminator that may follow.
+const held = 2
 
 // Writer gathers output and sends it in large writes. It sends only when more
 // comes than fits, and on Flush. After an error it sends no more, and every
@@ -14,6 +18,7 @@ type Writer struct {
 	dst  io.Writer
 	buf  []byte
 	size int
+	done int // buf[:done] ends in a terminator
 	err  error
 	sent int64
 }
@@ -26,7 +31,7 @@ func NewWriter(dst io.Writer, size int) *Writer {
 
 // Reset makes the Writer write to dst. What was gathered must have been flushed.
 func (w *Writer) Reset(dst io.Writer) {
-	w.dst, w.buf, w.err = dst, w.buf[:0], nil
+	w.dst, w.buf, w.done, w.err = dst, w.buf[:0], 0, nil
 }
 
 // Buffered gives the number of octets gathered and not sent.
@@ -39,26 +44,34 @@ func (w *Writer) Sent() int64 { return w.sent }
 func (w *Writer) Err() error { return w.err }
 
 // Flush sends what was gathered.
-func (w *Writer) Flush() error {
-	if len(w.buf) == 0 || w.err != nil {
+func (w *Writer) Flush() error { return w.send(len(w.buf)) }
+
+// send sends the first n octets of the buffer and keeps the others.
+func (w *Writer) send(n int) error {
+	if n <= 0 || w.err != nil {
 		return w.err
 	}
-	n, err := w.dst.Write(w.buf)
-	w.sent += int64(n)
-	if err == nil && n < len(w.buf) {
+	sent, err := w.dst.Write(w.buf[:n])
+	w.sent += int64(sent)
+	if err == nil && sent < n {
 		err = io.ErrShortWrite
 	}
 	w.err = err
-	w.buf = w.buf[:0]
+	w.buf = append(w.buf[:0], w.buf[n:]...)
+	w.done = 0
 	return err
 }
+
+// spill makes room in the buffer. It splits neither a terminator that is in
+// it nor a line end from a terminator to come.
+func (w *Writer) spill() { w.send(max(w.done, len(w.buf)-held)) }
 
 // Write implements io.Writer: p passes as it is.
 func (w *Writer) Write(p []byte) (int, error) {
 	total := len(p)
 	for len(p) > 0 {
 		if len(w.buf) >= w.size {
-			w.Flush()
+			w.spill()
 		}
 		if w.err != nil {
 			return total - len(p), w.err
@@ -75,7 +88,7 @@ func (w *Writer) WriteString(s string) (int, error) {
 	total := len(s)
 	for len(s) > 0 {
 		if len(w.buf) >= w.size {
-			w.Flush()
+			w.spill()
 		}
 		if w.err != nil {
 			return total - len(s), w.err
@@ -97,24 +110,25 @@ func (w *Writer) Line(parts ...string) {
 
 // Available gives an empty slice of the buffer with room for at least n
 // octets, to be filled with append and passed to Write. N is at most the
-// Writer's size.
+// Writer's size less two octets.
 func (w *Writer) Available(n int) []byte {
 	if w.size-len(w.buf) < n {
-		w.Flush()
+		w.spill()
 	}
 	return w.buf[len(w.buf):]
 }
 
-// end writes what ends a message, into the slack if need be, so that it never
-// leaves alone.
+// end writes what ends a message, into the slack if need be, so that it leaves
+// in one write with the line end before it.
 func (w *Writer) end(tail string) error {
 	if w.err != nil {
 		return w.err
 	}
 	if len(w.buf)+len(tail) > w.size+slack {
-		w.Flush()
+		w.spill()
 	}
 	w.buf = append(w.buf, tail...)
+	w.done = len(w.buf)
 	return w.err
 }
 

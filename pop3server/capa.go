@@ -1,0 +1,43 @@
+package pop3server
+
+import (
+	"context"
+
+	"github.com/poplin-mail/poplin/pop3"
+)
+
+// capa lists the capabilities (RFC 2449 section 5). Passwords and STLS are
+// announced where they work: no USER and no SASL before TLS where TLS is
+// required, no STLS inside TLS or after login.
+func (s *session) capa(context.Context, argument) error {
+	s.ok(textCapa)
+	for _, c := range s.capabilities() {
+		s.w.Line(c.String())
+	}
+	return s.w.EndList()
+}
+
+func (s *session) capabilities() pop3.Capabilities {
+	caps := pop3.Capabilities{
+		{Name: pop3.CapTop},
+		{Name: pop3.CapUIDL},
+		{Name: pop3.CapRespCodes},
+		{Name: pop3.CapAuthRespCode},
+		{Name: pop3.CapPipelining},
+		{Name: pop3.CapExpire, Args: []string{"NEVER"}},
+		{Name: pop3.CapUTF8, Args: []string{"USER"}},
+		{Name: pop3.CapLang},
+		{Name: pop3.CapImplementation, Args: []string{s.srv.opts.Implementation}},
+	}
+	if s.mayLogin() {
+		names := []string{}
+		for _, m := range s.mechanisms() {
+			names = append(names, m.name)
+		}
+		caps = append(caps, pop3.Capability{Name: pop3.CapUser}, pop3.Capability{Name: pop3.CapSASL, Args: names})
+	}
+	if s.tls == nil && s.srv.opts.TLSConfig != nil && s.state == pop3.Authorization {
+		caps = append(caps, pop3.Capability{Name: pop3.CapSTLS})
+	}
+	return caps
+}

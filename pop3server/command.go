@@ -1,0 +1,187 @@
+package pop3server
+
+import (
+	"bytes"
+	"context"
+	"strings"
+
+	"github.com/poplin-mail/poplin/pop3"
+)
+
+// A command is a row of a state's table: the form of its arguments, which is
+// checked before, and what it does. No handler asks for the state it is in.
+//
+// A handler writes its positive reply and returns nil, or returns an error
+// and leaves the reply to the loop, see (*session).reply.
+type command struct {
+	args args
+	run  func(*session, context.Context, argument) error
+}
+
+// args is the form of a command's arguments.
+type args uint8
+
+const (
+	noArgument args = iota // none; trailing blanks are tolerated
+	text                   // all that follows one blank, blanks kept; not empty
+	optional               // as text, or nothing, or nothing but blanks
+	message                // the number of a message that is there
+	anyMessage             // as message, or nothing
+	topLines               // as message, and a count of lines
+)
+
+// argument is what a command was given, checked.
+type argument struct {
+	text  string
+	n     int // message number, 0 where none was given
+	lines int
+}
+
+var authorization = map[string]command{
+	"USER": {text, (*session).userCmd},
+	"PASS": {text, (*session).pass},
+	"APOP": {text, (*session).apop},
+	"AUTH": {optional, (*session).authCmd},
+	"STLS": {noArgument, (*session).stls},
+	"CAPA": {noArgument, (*session).capa},
+	"UTF8": {noArgument, (*session).utf8},
+	"LANG": {optional, (*session).langCmd},
+	"QUIT": {noArgument, (*session).quitEarly},
+}
+
+var transaction = map[string]command{
+	"STAT": {noArgument, (*session).stat},
+	"LIST": {anyMessage, (*session).list},
+	"RETR": {message, (*session).retr},
+	"DELE": {message, (*session).dele},
+	"NOOP": {noArgument, (*session).noop},
+	"RSET": {noArgument, (*session).rset},
+	"TOP":  {topLines, (*session).top},
+	"UIDL": {anyMessage, (*session).uidl},
+	"CAPA": {noArgument, (*session).capa},
+	"UTF8": {noArgument, (*session).utf8}, // not in RFC 6856; Outlook sends it here
+	"LANG": {optional, (*session).langCmd},
+	"QUIT": {noArgument, (*session).quit},
+}
+
+// command carries out one line and replies.
+func (s *session) command(ctx context.Context, line []byte) {
+	verb, rest, given := bytes.Cut(line, []byte{' '})
+	row, known := s.lookup(verb)
+	if !known {
+		s.reply(s.unknown(verb))
+		return
+	}
+	arg, err := s.check(row.args, string(rest), given)
+	if err == nil {
+		err = row.run(s, ctx, arg)
+	}
+	s.reply(err)
+}
+
+// lookup finds the verb, in any case, in the table of the state.
+func (s *session) lookup(verb []byte) (command, bool) {
+	var upper [4]byte
+	if len(verb) > len(upper) {
+		return command{}, false
+	}
+	for i, c := range verb {
+		if 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		upper[i] = c
+	}
+	row, ok := s.table()[string(upper[:len(verb)])]
+	return row, ok
+}
+
+func (s *session) table() map[string]command {
+	if s.state == pop3.Authorization {
+		return authorization
+	}
+	return transaction
+}
+
+// unknown says what is wrong with a verb that the state's table lacks. One
+// that another state knows is a slip; one that none knows is a bad command,
+// of which a session has only so many: what speaks HTTP or SMTP to this port
+// is sent away. Nothing of the input is sent back.
+func (s *session) unknown(verb []byte) error {
+	name := strings.ToUpper(string(verb))
+	if _, ok := transaction[name]; ok {
+		return errBeforeLogin
+	}
+	if _, ok := authorization[name]; ok {
+		return errAfterLogin
+	}
+	s.bad++
+	limit := maxBadBeforeLogin
+	if s.state != pop3.Authorization {
+		limit = maxBadAfterLogin
+	}
+	if s.bad >= limit {
+		s.closing, s.linger, s.why = true, true, "too many unknown commands"
+	}
+	return errUnknown
+}
+
+// check reads the arguments of a command in the form that its row asks for.
+func (s *session) check(form args, rest string, given bool) (argument, error) {
+	if strings.ContainsAny(rest, "\x00\r") {
+		return argument{}, errArgument
+	}
+	switch form {
+	case text:
+		if rest == "" {
+			return argument{}, errArgumentMissing
+		}
+		return argument{text: rest}, nil
+	case optional:
+		if strings.Trim(rest, " \t") == "" {
+			rest = ""
+		}
+		return argument{text: rest}, nil
+	}
+	fields := strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == '\t' })
+	switch {
+	case form == noArgument && len(fields) == 0, form == anyMessage && len(fields) == 0:
+		return argument{}, nil
+	case form == noArgument:
+		return argument{}, errArgumentSurplus
+	case form == topLines:
+		return s.checkTop(fields)
+	case len(fields) == 0:
+		return argument{}, errNumberMissing
+	case len(fields) > 1:
+		return argument{}, errArgumentSurplus
+	}
+	n, err := s.checkNumber(fields[0])
+	return argument{n: n}, err
+}
+
+// checkNumber reads the number of a message that is there and not marked.
+func (s *session) checkNumber(field string) (int, error) {
+	n, ok := pop3.ParseNumber(field)
+	switch {
+	case !ok || n > len(s.msgs):
+		return 0, errNoMessage
+	case s.isMarked(n):
+		return 0, errMarked
+	}
+	return n, nil
+}
+
+func (s *session) checkTop(fields []string) (argument, error) {
+	if len(fields) != 2 {
+		return argument{}, errTop
+	}
+	lines, ok := pop3.ParseCount(fields[1])
+	if !ok {
+		return argument{}, errTop
+	}
+	n, err := s.checkNumber(fields[0])
+	return argument{n: n, lines: lines}, err
+}
+
+// isMarked reports whether DELE marked message n.
+func (s *session) isMarked(n int) bool { return s.marked != nil && s.marked[n-1] }

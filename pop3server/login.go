@@ -1,0 +1,129 @@
+package pop3server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/poplin-mail/poplin/maildrop"
+	"github.com/poplin-mail/poplin/pop3"
+)
+
+// When a maildrop is asked for that another session holds.
+const (
+	quietTime  = 2 * time.Second       // a holder heard of since is alive
+	probeTime  = 5 * time.Second       // a holder that is gone shows by then
+	probePause = 50 * time.Millisecond // between two looks
+)
+
+// mayLogin reports whether passwords may be sent over this connection.
+func (s *session) mayLogin() bool { return s.tls != nil || s.srv.opts.InsecureAuth }
+
+// newLogin begins a Login for what this connection is.
+func (s *session) newLogin(mechanism, username, password string) Login {
+	return Login{Mechanism: mechanism, Username: username, Password: password,
+		Remote: s.conn.RemoteAddr(), TLS: s.tls}
+}
+
+// enter ends the AUTHORIZATION state: verify says whose maildrop it is, and
+// that is opened. On an error the session stays where it is.
+func (s *session) enter(ctx context.Context, login Login, verify func(context.Context, Login) (Account, error)) error {
+	account, err := verify(ctx, login)
+	if err != nil {
+		if errors.Is(err, ErrBadCredentials) {
+			s.refused(login)
+		}
+		return err
+	}
+	drop, err := s.open(ctx, account)
+	if err != nil {
+		if errors.Is(err, maildrop.ErrInUse) {
+			s.log.Info("maildrop in use", "user", account.Name)
+		}
+		return err
+	}
+	s.account, s.drop, s.msgs = account, drop, drop.Messages()
+	s.srv.hold(s)
+	s.total = pop3.Stat{}
+	for i := range s.msgs {
+		s.total.Messages++
+		s.total.Octets += s.msgs[i].Size
+	}
+	s.state = pop3.Transaction
+	s.bad = 0
+	s.loggedIn.Store(true)
+	s.log.Info("logged in", "user", account.Name, "mechanism", login.Mechanism, "tls", s.tls != nil,
+		"messages", s.total.Messages, "octets", s.total.Octets)
+	s.ok(textLoggedIn)
+	return nil
+}
+
+// refused counts and logs a login with wrong credentials.
+func (s *session) refused(login Login) {
+	s.log.Warn("login failed", "user", pop3.Sanitize(login.Username), "mechanism", login.Mechanism, "tls", s.tls != nil)
+	if s.failed++; s.failed >= maxFailedLogins {
+		s.closing, s.linger, s.why = true, true, "too many failed logins"
+	}
+}
+
+// open opens the account's maildrop. Where a session of this server holds it
+// that has not been heard of for a while, that one is probed: its client may
+// be a phone that lost its network and is now the one that asks.
+func (s *session) open(ctx context.Context, account Account) (maildrop.Maildrop, error) {
+	drop, err := s.srv.store.Open(ctx, account.Maildrop)
+	if !errors.Is(err, maildrop.ErrInUse) || !s.srv.probe(account.Maildrop) {
+		return drop, err
+	}
+	for by := time.Now().Add(probeTime); time.Now().Before(by); {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(probePause):
+		}
+		drop, err = s.srv.store.Open(ctx, account.Maildrop)
+		if !errors.Is(err, maildrop.ErrInUse) {
+			break
+		}
+	}
+	return drop, err
+}
+
+// keepAliver is a *net.TCPConn, or what a listener wraps round one.
+type keepAliver interface {
+	SetKeepAliveConfig(net.KeepAliveConfig) error
+}
+
+// probe makes the kernel ask the client of the session that holds the
+// maildrop whether it is still there, within seconds. A living client's
+// kernel answers, and nothing happens; otherwise the connection fails, and
+// the session ends without UPDATE. It reports false where there is nothing to
+// wait for.
+func (srv *Server) probe(name string) bool {
+	srv.mu.Lock()
+	holder := srv.drops[name]
+	srv.mu.Unlock()
+	if holder == nil || time.Since(time.Unix(0, holder.heard.Load())) < quietTime {
+		return false
+	}
+	conn, ok := holder.conn.(keepAliver)
+	return ok && conn.SetKeepAliveConfig(net.KeepAliveConfig{
+		Enable: true, Idle: time.Second, Interval: time.Second, Count: 2,
+	}) == nil
+}
+
+// hold notes that ss holds its account's maildrop.
+func (srv *Server) hold(ss *session) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.drops[ss.account.Maildrop] = ss
+}
+
+// letGo takes back what hold noted.
+func (srv *Server) letGo(ss *session) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.drops[ss.account.Maildrop] == ss {
+		delete(srv.drops, ss.account.Maildrop)
+	}
+}

@@ -1,0 +1,256 @@
+package pop3server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/wire"
+	"github.com/poplin-mail/poplin/maildrop"
+	"github.com/poplin-mail/poplin/pop3"
+)
+
+// session is one connection from its greeting to its end. One goroutine runs
+// it; what others touch is conn, heard and the deadline, see drain.
+type session struct {
+	srv    *Server
+	conn   net.Conn // as accepted
+	stream net.Conn // conn, or TLS over it
+	r      *wire.Reader
+	w      *wire.Writer
+	log    *slog.Logger
+
+	id, rip string // for logs
+	bucket  string // what the limit per address counts; empty: nothing
+	start   time.Time
+
+	state     pop3.State
+	tls       *tls.ConnectionState // nil in clear text
+	timestamp string               // of APOP, empty: not offered
+	lang      string               // empty: English
+	user      string               // of USER
+	userGiven bool
+	bad       int // unknown commands
+	failed    int // refused credentials
+
+	account Account
+	drop    maildrop.Maildrop
+	msgs    []maildrop.Message
+	total   pop3.Stat // of the messages not marked
+	marked  []bool    // by DELE; nil: none
+
+	deadline  sync.Mutex // held to set the read deadline
+	drained   bool       // under deadline: the deadline of drain stands
+	loggedIn  atomic.Bool
+	heard     atomic.Int64 // when the last command came, in Unix nanoseconds
+	closing   bool         // the loop ends after this reply
+	linger    bool         // the client may still be sending, see hangUp
+	why       string       // the session ended, for the log
+	retrieved int
+	deleted   int
+}
+
+func newSession(srv *Server, conn net.Conn) *session {
+	s := &session{srv: srv, conn: conn, stream: conn, start: time.Now(), id: rand.Text()[:12]}
+	s.rip, s.bucket = remote(conn.RemoteAddr())
+	s.log = srv.opts.Logger.With("session", s.id, "rip", s.rip)
+	return s
+}
+
+// remote gives an address for logs, without its port, and what the limit per
+// address counts it under: an IPv6 user has at least a /64.
+func remote(addr net.Addr) (text, bucket string) {
+	if addr == nil {
+		return "unknown", ""
+	}
+	ap, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return addr.Network(), ""
+	}
+	ip := ap.Addr().Unmap()
+	if ip.Is6() {
+		prefix, _ := ip.Prefix(64)
+		return ip.String(), prefix.String()
+	}
+	return ip.String(), ip.String()
+}
+
+// run serves the connection and closes it. A panic, in this package or in
+// what plugs into it, ends this session only.
+func (s *session) run(ctx context.Context, config *tls.Config) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer s.end()
+	defer func() {
+		if v := recover(); v != nil {
+			s.srv.panics.Add(1)
+			s.why = "panic"
+			s.log.Error("session panicked", "user", s.account.Name, "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	if config != nil && !s.handshake(ctx, config) {
+		return
+	}
+	s.r = wire.NewReader(s.stream, readBuffer)
+	s.w = wire.NewWriter(deadlineWriter{s}, writeBuffer)
+	s.greet()
+	for !s.closing {
+		line, err := s.readLine()
+		if err != nil {
+			s.lost(err)
+			return
+		}
+		s.heard.Store(time.Now().UnixNano())
+		s.command(ctx, line)
+	}
+	s.w.Flush()
+}
+
+// end closes the connection, gives the maildrop back and logs what the
+// session cost.
+func (s *session) end() {
+	s.release()
+	s.hangUp()
+	var in, out int64
+	if s.r != nil {
+		in, out = s.r.Received(), s.w.Sent()
+	}
+	s.log.Info("session ended", "user", s.account.Name, "reason", s.why, "state", s.state.String(),
+		"tls", s.tls != nil, "octets_in", in, "octets_out", out,
+		"retrieved", s.retrieved, "deleted", s.deleted, "duration", time.Since(s.start).Round(time.Microsecond))
+}
+
+// hangUp closes the connection. Where the client may still be sending, what
+// it sends is read for a moment first: a close with unread input makes the
+// kernel send a reset, which takes the last reply away from the client.
+func (s *session) hangUp() {
+	defer s.stream.Close()
+	half, ok := s.conn.(interface{ CloseWrite() error })
+	if !ok || !s.linger && (s.r == nil || s.r.Buffered() == 0) {
+		return
+	}
+	if t, ok := s.stream.(*tls.Conn); ok {
+		t.CloseWrite()
+	}
+	if half.CloseWrite() == nil {
+		s.conn.SetReadDeadline(time.Now().Add(lingerTime))
+		io.CopyN(io.Discard, s.conn, lingerOctets)
+	}
+}
+
+// release gives the maildrop back, if the session holds one.
+func (s *session) release() {
+	if s.drop == nil {
+		return
+	}
+	drop := s.drop
+	s.drop = nil
+	s.srv.letGo(s)
+	if err := drop.Close(); err != nil {
+		s.log.Error("cannot close maildrop", "user", s.account.Name, "error", err)
+	}
+}
+
+// handshake puts TLS over the connection. It reports false, with the reason
+// for the log, where that fails.
+func (s *session) handshake(ctx context.Context, config *tls.Config) bool {
+	ctx, cancel := context.WithDeadline(ctx, s.start.Add(s.srv.opts.LoginTimeout))
+	defer cancel()
+	conn := tls.Server(s.conn, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		s.why = "TLS handshake: " + pop3.Sanitize(err.Error())
+		return false
+	}
+	state := conn.ConnectionState()
+	s.stream, s.tls = conn, &state
+	return true
+}
+
+// readLine waits for the next command line. Before it waits it sends what the
+// client has not got yet, so that replies to pipelined commands leave in one
+// write; while that write waits nothing is read, so that a client that does
+// not read cannot make the server gather replies.
+func (s *session) readLine() ([]byte, error) {
+	return s.readLimited(pop3.MaxCommandLine)
+}
+
+func (s *session) readLimited(limit int) ([]byte, error) {
+	if !s.r.HasLine() {
+		if err := s.w.Flush(); err != nil {
+			return nil, err
+		}
+		s.setReadDeadline()
+	}
+	line, err := s.r.ReadLine(limit)
+	if err == wire.ErrLineTooLong && limit < pop3.MaxAuthLine && isAuth(s.r.Peek(5)) {
+		line, err = s.r.ReadLine(pop3.MaxAuthLine) // RFC 5034 section 4
+	}
+	return line, err
+}
+
+// setReadDeadline sets the time by which a whole line must have come. Drain
+// may have set an earlier one, which then stands.
+func (s *session) setReadDeadline() {
+	by := time.Now().Add(s.srv.opts.IdleTimeout)
+	if s.state == pop3.Authorization {
+		by = s.start.Add(s.srv.opts.LoginTimeout)
+	}
+	s.deadline.Lock()
+	defer s.deadline.Unlock()
+	if s.drained {
+		by = time.Now().Add(s.drainTime())
+	}
+	s.conn.SetReadDeadline(by)
+}
+
+// drain ends the session if no command comes soon. It is called by other
+// goroutines.
+func (s *session) drain() {
+	s.deadline.Lock()
+	defer s.deadline.Unlock()
+	s.drained = true
+	s.conn.SetReadDeadline(time.Now().Add(s.drainTime()))
+}
+
+func (s *session) drainTime() time.Duration {
+	if s.loggedIn.Load() {
+		return drainIdle
+	}
+	return 0
+}
+
+// lost ends the session after an error of the connection.
+func (s *session) lost(err error) {
+	var t interface{ Timeout() bool }
+	switch {
+	case errors.Is(err, wire.ErrLineTooLong):
+		s.why, s.linger = "line too long", true
+		s.reply(errLineTooLong)
+		s.w.Flush()
+	case s.srv.draining.Load():
+		s.why = "server shut down"
+	case errors.As(err, &t) && t.Timeout():
+		s.why = "timeout"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		s.why = "connection closed by client"
+	default:
+		s.why = pop3.Sanitize(err.Error())
+	}
+}
+
+// deadlineWriter writes to the session's stream under the WriteTimeout.
+type deadlineWriter struct{ s *session }
+
+func (w deadlineWriter) Write(p []byte) (int, error) {
+	w.s.conn.SetWriteDeadline(time.Now().Add(w.s.srv.opts.WriteTimeout))
+	return w.s.stream.Write(p)
+}
