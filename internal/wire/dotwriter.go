@@ -95,18 +95,32 @@ func (c *SizeCounter) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	bare := bytes.Count(p, []byte{'\n'})
-	if bare > 0 && (c.cr || bytes.IndexByte(p, '\r') >= 0) {
-		bare -= bytes.Count(p, []byte("\r\n"))
-		if c.cr && p[0] == '\n' {
-			bare--
-		}
-	}
+	c.octets += int64(len(p) + c.bare(p))
 	last := p[len(p)-1]
-	c.octets += int64(len(p) + bare)
 	c.partial = last != '\n'
 	c.cr = last == '\r'
 	return len(p), nil
+}
+
+// bare counts the LF in p that no CR precedes.
+func (c *SizeCounter) bare(p []byte) int {
+	if !c.cr && bytes.IndexByte(p, '\r') < 0 {
+		return bytes.Count(p, []byte{'\n'})
+	}
+	bare, cr := 0, c.cr
+	for {
+		n := bytes.IndexByte(p, '\n')
+		if n < 0 {
+			return bare
+		}
+		if n > 0 {
+			cr = p[n-1] == '\r'
+		}
+		if !cr {
+			bare++
+		}
+		p, cr = p[n+1:], false
+	}
 }
 
 // Octets gives the size of the message if what was written is all of it.
