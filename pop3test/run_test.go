@@ -1,0 +1,13 @@
+package pop3test
+
+import (
+	"os"
+	"testing"
+)
+
+// transcripts is the folder that comes with Poplin.
+var transcripts = os.DirFS("../testdata/transcripts")
+
+// TestServer runs every transcript against Poplin's server.
+// style.md 17; hostile.md "Server: input", first line.
+func TestServer(t *testing.T) { RunServer(t, transcripts, Poplin) }
