@@ -7,9 +7,9 @@ import "io"
 // wait for ever where it is split off.
 const slack = 5
 
-// held is how many octets a full buffer keeps back when it is sent: a line
-// end, so that it leaves together with a terminator that may follow.
-const held = 2
+// held is how many octets a full buffer keeps back when it is sent for more to
+// come: it may be the CR of a line end that a terminator follows.
+const held = 1
 
 // Writer gathers output and sends it in large writes. It sends only when more
 // comes than fits, and on Flush. After an error it sends no more, and every
@@ -110,7 +110,7 @@ func (w *Writer) Line(parts ...string) {
 
 // Available gives an empty slice of the buffer with room for at least n
 // octets, to be filled with append and passed to Write. N is at most the
-// Writer's size less two octets.
+// Writer's size less one octet.
 func (w *Writer) Available(n int) []byte {
 	if w.size-len(w.buf) < n {
 		w.spill()
