@@ -1,0 +1,193 @@
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// folder is an open Maildir.
+type folder struct {
+	name string // its path, for messages to people
+	sys  system
+	top  int    // the folder itself
+	dirs [2]int // new/ and cur/, by place
+}
+
+// place tells new/ from cur/.
+type place uint8
+
+const (
+	inNew place = iota
+	inCur
+)
+
+func (p place) String() string { return [...]string{"new", "cur"}[p] }
+
+// openFolder opens the Maildir at parts below the root. With create, what is
+// missing below the root is made, durably.
+func (s *Store) openFolder(parts []string, create bool) (*folder, error) {
+	path := filepath.Join(append([]string{s.path.root}, parts...)...)
+	root, err := os.OpenRoot(s.path.root)
+	if missing(err) {
+		return nil, temporary(fmt.Sprintf("%s is missing: mount its disk, or make it", s.path.root), err)
+	} else if err != nil {
+		return nil, temporary("root of the Maildirs", err)
+	}
+	for _, part := range parts {
+		below, err := s.descend(root, part, create)
+		root.Close()
+		if err != nil {
+			return nil, explain(path, err)
+		}
+		root = below
+	}
+	defer root.Close()
+	return s.openParts(root, path, create)
+}
+
+// explain makes the error for a Maildir that cannot be opened.
+func explain(path string, err error) error {
+	switch {
+	case missing(err):
+		return temporary(fmt.Sprintf("no Maildir at %s: mount its disk, or create it with new/, cur/ and tmp/ in it", path), err)
+	case errors.Is(err, errNotFolder):
+		return permanent(fmt.Sprintf("no Maildir at %s: put a folder there", path), err)
+	}
+	return temporary(fmt.Sprintf("Maildir %s", path), err)
+}
+
+// errNotFolder is the error where a folder should be and something else is.
+var errNotFolder = errors.New("not a folder, or a symbolic link, which is not followed")
+
+// descend opens a folder in root. An os.Root follows symbolic links that stay
+// inside it, so that one user's could lead to another's mail: hence the looks
+// before and behind.
+func (s *Store) descend(root *os.Root, part string, create bool) (*os.Root, error) {
+	if create {
+		if err := root.Mkdir(part, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		if err := s.syncRoot(root); err != nil {
+			return nil, err
+		}
+	}
+	before, err := root.Lstat(part)
+	if err != nil {
+		return nil, err
+	}
+	if !before.IsDir() {
+		return nil, fmt.Errorf("%s: %w", part, errNotFolder)
+	}
+	below, err := root.OpenRoot(part)
+	if err != nil {
+		return nil, err
+	}
+	behind, err := below.Stat(".")
+	if err == nil && !os.SameFile(before, behind) {
+		err = fmt.Errorf("%s: %w", part, errNotFolder)
+	}
+	if err != nil {
+		below.Close()
+		return nil, err
+	}
+	return below, nil
+}
+
+// syncRoot makes the entries of a folder durable.
+func (s *Store) syncRoot(root *os.Root) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return s.sys.fsync(int(dir.Fd()))
+}
+
+// openParts opens what is in the Maildir that root is.
+func (s *Store) openParts(root *os.Root, path string, create bool) (*folder, error) {
+	top, err := root.Open(".")
+	if err != nil {
+		return nil, temporary("Maildir "+path, err)
+	}
+	defer top.Close()
+	f := &folder{name: path, sys: s.sys, top: -1, dirs: [2]int{-1, -1}}
+	f.top, err = s.sys.open(int(top.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err == nil && create {
+		err = f.make()
+	}
+	for p := inNew; p <= inCur && err == nil; p++ {
+		f.dirs[p], err = s.sys.open(f.top, p.String(), unix.O_RDONLY|unix.O_DIRECTORY)
+	}
+	if err != nil {
+		f.close()
+		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+			err = fmt.Errorf("%w: %w", err, errNotFolder)
+		}
+		return nil, explain(path, err)
+	}
+	return f, nil
+}
+
+// make makes what is missing in the folder.
+func (f *folder) make() error {
+	for _, name := range []string{"new", "cur", "tmp"} {
+		if err := f.sys.mkdir(f.top, name); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return f.sys.fsync(f.top)
+}
+
+// makeRoot makes the root of the Maildirs and what is missing above it, each
+// folder durably.
+func (s *Store) makeRoot() error {
+	var absent []string
+	for path := s.path.root; ; path = filepath.Dir(path) {
+		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
+			break
+		} else if !missing(err) {
+			return temporary("root of the Maildirs", err)
+		}
+		absent = append(absent, path)
+	}
+	for i := len(absent) - 1; i >= 0; i-- {
+		if err := os.Mkdir(absent[i], folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return temporary("root of the Maildirs", err)
+		}
+		parent, err := os.OpenRoot(filepath.Dir(absent[i]))
+		if err == nil {
+			err = s.syncRoot(parent)
+			parent.Close()
+		}
+		if err != nil {
+			return temporary("root of the Maildirs", err)
+		}
+	}
+	return nil
+}
+
+// open opens the Maildir at parts, and makes it where Options.Create says so.
+// Only Store.Create makes the root: see Options.Create.
+func (s *Store) open(parts []string) (*folder, error) {
+	f, err := s.openFolder(parts, false)
+	if missing(err) && s.create {
+		return s.openFolder(parts, true)
+	}
+	return f, err
+}
+
+// close closes the descriptors. Nothing was written through them, so their
+// errors would say nothing.
+func (f *folder) close() {
+	for _, fd := range []*int{&f.top, &f.dirs[inNew], &f.dirs[inCur]} {
+		if *fd >= 0 {
+			f.sys.close(*fd)
+			*fd = -1
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/poplin-mail/poplin/maildrop"
+)
+
+// readBuffers hold what is read at once, of messages and of directories.
+var readBuffers = sync.Pool{New: func() any { return new(make([]byte, 64<<10)) }}
+
+// record is what is remembered of a message.
+type record struct {
+	entry
+	ino    uint64
+	octets int64  // of the file
+	mtime  int64  // nanoseconds since 1970
+	size   int64  // in the form of the wire
+	uid    string // empty until it is assigned
+	when   int64  // received, nanoseconds since 1970
+}
+
+// same tells whether st is of the file as it was when the record was made. An
+// inode's number is given to another file as soon as it is free, so it alone
+// says little.
+func (r *record) same(st *unix.Stat_t) bool {
+	return r.ino == st.Ino && r.octets == st.Size && r.mtime == st.Mtim.Nano()
+}
+
+// errNoMessage is the error for a name that is no message: not a regular file.
+var errNoMessage = errors.New("not a regular file")
+
+// openMessage opens the regular file that e names.
+func (f *folder) openMessage(e entry, st *unix.Stat_t) (int, error) {
+	fd, err := f.sys.open(f.dirs[e.place], e.name, unix.O_RDONLY)
+	switch {
+	case errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO): // a symbolic link, a socket
+		return -1, fmt.Errorf("%w: %w", errNoMessage, err)
+	case err != nil:
+		return -1, err
+	}
+	if err = f.sys.fstat(fd, st); err == nil && !regular(st) {
+		err = errNoMessage
+	}
+	if err != nil {
+		f.sys.close(fd)
+		return -1, fmt.Errorf("%s: %w", e.name, err)
+	}
+	return fd, nil
+}
+
+// measure reads a message to its end and notes what is to be remembered.
+func (f *folder) measure(ctx context.Context, e entry) (record, error) {
+	var st unix.Stat_t
+	fd, err := f.openMessage(e, &st)
+	if err != nil {
+		return record{}, err
+	}
+	r := record{entry: e, ino: st.Ino, mtime: st.Mtim.Nano()}
+	r.date()
+	file := &file{sys: f.sys, fd: fd, name: e.name}
+	defer file.Close()
+	buf := readBuffers.Get().(*[]byte)
+	defer readBuffers.Put(buf)
+	var size maildrop.SizeCounter
+	for {
+		if err := ctx.Err(); err != nil {
+			return record{}, err
+		}
+		n, err := file.Read(*buf)
+		size.Write((*buf)[:n])
+		r.octets += int64(n)
+		if err == io.EOF {
+			r.size = size.Octets()
+			return r, nil
+		} else if err != nil {
+			return record{}, err
+		}
+	}
+}
+
+// file reads a message.
+type file struct {
+	sys    system
+	fd     int
+	name   string
+	closed bool
+}
+
+// Read implements io.Reader.
+func (f *file) Read(p []byte) (int, error) {
+	if f.closed {
+		return 0, errClosed
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := f.sys.read(f.fd, p)
+	if err != nil {
+		return n, temporary("message "+f.name, err)
+	}
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// Close implements io.Closer.
+func (f *file) Close() error {
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	return f.sys.close(f.fd)
+}

@@ -1,0 +1,129 @@
+package maildir
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/poplin-mail/poplin/maildrop"
+)
+
+// session is a Maildir as it stood when it was opened.
+type session struct {
+	*folder
+	locked  int // descriptor that holds the session lock, -1 when closed
+	records []record
+	list    []maildrop.Message
+}
+
+// Open implements maildrop.Store. The error wraps maildrop.ErrPermanent for a
+// name that no Maildir can have, and where something other than a folder is
+// in the way; maildrop.ErrTemporary for a Maildir that is missing, or one that
+// cannot be read as a whole.
+func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error) {
+	parts, err := s.begin(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.open(parts)
+	if err != nil {
+		return nil, err
+	}
+	ses := &session{folder: f}
+	if ses.locked, err = f.lock(); err != nil {
+		f.close()
+		return nil, err
+	}
+	if ses.records, err = s.load(ctx, f); err != nil {
+		ses.Close()
+		return nil, classify("Maildir "+f.name, err)
+	}
+	ses.list = make([]maildrop.Message, len(ses.records))
+	for i := range ses.records {
+		r := &ses.records[i]
+		ses.list[i] = maildrop.Message{UID: r.uid, Size: r.size, Received: time.Unix(0, r.when)}
+	}
+	return ses, nil
+}
+
+// Messages implements maildrop.Maildrop.
+func (s *session) Messages() []maildrop.Message { return s.list }
+
+// Close implements maildrop.Maildrop.
+func (s *session) Close() error {
+	if s.locked >= 0 {
+		s.sys.close(s.locked)
+		s.locked = -1
+		s.folder.close()
+	}
+	return nil
+}
+
+// check tells what is wrong with a call.
+func (s *session) check(ctx context.Context) error {
+	if s.locked < 0 {
+		return errClosed
+	}
+	return ctx.Err()
+}
+
+// Open implements maildrop.Maildrop.
+func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
+	if err := s.check(ctx); err != nil {
+		return nil, err
+	}
+	if i < 0 || i >= len(s.records) {
+		return nil, errIndex(i)
+	}
+	for looked := false; ; looked = true {
+		r := &s.records[i]
+		var st unix.Stat_t
+		fd, err := s.openMessage(r.entry, &st)
+		if err == nil && st.Ino == r.ino {
+			return s.serve(ctx, r, fd, &st)
+		}
+		if err == nil {
+			s.sys.close(fd)
+		} else if !goneOrOther(err) {
+			return nil, classify("message "+r.name, err)
+		}
+		found := false
+		if !looked {
+			if found, err = s.relocate(ctx, i); err != nil {
+				return nil, classify("message "+r.name, err)
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("maildir: message %s: %w", r.name, maildrop.ErrGone)
+		}
+	}
+}
+
+// serve gives the reader of an open file that has the inode of record r. The
+// same inode with another size or time is a file changed in place, or another
+// one in its room; it is served only if its size is the one announced, as
+// after a touch.
+func (s *session) serve(ctx context.Context, r *record, fd int, st *unix.Stat_t) (io.ReadCloser, error) {
+	opened := &file{sys: s.sys, fd: fd, name: r.name}
+	if r.same(st) {
+		return opened, nil
+	}
+	now, err := s.measure(ctx, r.entry)
+	if err == nil && now.ino == r.ino && now.size == r.size {
+		return opened, nil
+	}
+	opened.Close()
+	if err != nil && !goneOrOther(err) {
+		return nil, classify("message "+r.name, err)
+	}
+	// The directory has not changed, so only without the index does the next
+	// session look at the file.
+	s.sys.unlink(s.top, indexName)
+	return nil, fmt.Errorf("maildir: message %s was changed by another program: %w", r.name, maildrop.ErrGone)
+}
+
+// errIndex is the error for an index that no message has.
+func errIndex(i int) error { return fmt.Errorf("maildir: no message with index %d", i) }
