@@ -50,7 +50,6 @@ func (s *session) reply(err error) {
 		return
 	}
 	if errors.Is(err, errCut) {
-		s.closing = true
 		s.abandon()
 		return
 	}
@@ -97,15 +96,13 @@ func (s *session) who() string {
 // ok writes a positive reply.
 func (s *session) ok(text string) { s.w.Line("+OK ", s.say(text)) }
 
-// abandon cuts the connection: what is gathered is not sent either.
+// abandon ends the session without sending what is gathered.
 func (s *session) abandon() {
+	s.closing = true
 	s.w.Reset(closedWriter{})
-	if !s.linger {
-		s.conn.Close()
-	}
 }
 
-// closedWriter stands for a connection that was cut.
+// closedWriter stands for the client of a session that was abandoned.
 type closedWriter struct{}
 
 func (closedWriter) Write([]byte) (int, error) { return 0, errCut }

@@ -20,14 +20,13 @@ func (s *session) stls(ctx context.Context, _ argument) error {
 	}
 	if s.r.Buffered() > 0 {
 		s.log.Warn("octets behind STLS: connection closed")
-		s.closing, s.why = true, "octets behind STLS"
+		s.why = "octets behind STLS"
 		s.abandon()
 		return nil
 	}
 	s.ok(textStartTLS)
 	s.setReadDeadline()
 	if s.w.Flush() != nil || !s.handshake(ctx, config) {
-		s.closing = true
 		s.abandon()
 		return nil
 	}
