@@ -38,11 +38,7 @@ func (e *Error) Error() string {
 // Temporary reports whether the same request may succeed later without
 // anybody changing anything: [IN-USE], [LOGIN-DELAY] and [SYS/TEMP].
 func (e *Error) Temporary() bool {
-	switch e.Code {
-	case InUse, LoginDelay, SysTemp:
-		return true
-	}
-	return e.Code.Under(SysTemp)
+	return e.Code.Under(InUse) || e.Code.Under(LoginDelay) || e.Code.Under(SysTemp)
 }
 
 // Under reports whether c is parent or one of the codes below it in the

@@ -49,7 +49,7 @@ func parseOctets(s string) (n int64, ok bool) {
 	const limit = 1<<63 - 1
 	for i := range len(s) {
 		d := int64(s[i] - '0')
-		if d < 0 || d > 9 || n > (limit-d)/10 {
+		if d > 9 || n > (limit-d)/10 {
 			return 0, false
 		}
 		n = n*10 + d
