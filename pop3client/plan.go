@@ -1,0 +1,128 @@
+package pop3client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/poplin-mail/poplin/pop3"
+)
+
+// plan gives the messages to retrieve with what is known about them.
+func (c *Client) plan(ctx context.Context, opts RetrieveOptions, pipelining bool) ([]item, error) {
+	for _, n := range opts.Numbers {
+		if n < 1 || n > pop3.MaxMessages {
+			return nil, argumentError("RETR", "message number "+strconv.Itoa(n)+" is out of range")
+		}
+	}
+	listings, uids, err := c.lists(ctx, opts, pipelining)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Numbers == nil {
+		items := make([]item, len(listings))
+		for i, l := range listings {
+			items[i] = item{number: l.Number, uid: uidOf(uids, l.Number), size: l.Octets}
+		}
+		return items, nil
+	}
+	items := make([]item, len(opts.Numbers))
+	for i, n := range opts.Numbers {
+		items[i] = item{number: n, uid: uidOf(uids, n), size: sizeOf(listings, n)}
+	}
+	return items, nil
+}
+
+func uidOf(uids []pop3.UID, n int) string {
+	i, found := slices.BinarySearchFunc(uids, n, func(u pop3.UID, n int) int { return cmp.Compare(u.Number, n) })
+	if !found {
+		return ""
+	}
+	return uids[i].UID
+}
+
+func sizeOf(listings []pop3.Listing, n int) int64 {
+	i, found := slices.BinarySearchFunc(listings, n, func(l pop3.Listing, n int) int { return cmp.Compare(l.Number, n) })
+	if !found {
+		return -1
+	}
+	return listings[i].Octets
+}
+
+// lists asks for LIST and UIDL, as far as the options do not hold them.
+func (c *Client) lists(ctx context.Context, opts RetrieveOptions, pipelining bool) ([]pop3.Listing, []pop3.UID, error) {
+	listings, uids := opts.Listings, opts.UIDs
+	both := listings == nil && uids == nil
+	var err error
+	if both && pipelining {
+		listings, uids, err = c.listUidl(ctx)
+	} else {
+		if listings == nil {
+			listings, err = c.List(ctx)
+		}
+		if err == nil && uids == nil {
+			uids, err = c.Uidl(ctx)
+		}
+	}
+	if isRefusal(err) && listings != nil { // of UIDL
+		err = nil
+	}
+	if err == nil && both && uids != nil {
+		err = c.agree(listings, uids)
+	}
+	return listings, uids, err
+}
+
+// listUidl sends LIST and UIDL in one write. Where the server refuses UIDL
+// alone, listings come with the error.
+func (c *Client) listUidl(ctx context.Context) ([]pop3.Listing, []pop3.UID, error) {
+	if err := c.begin(ctx, "LIST"); err != nil {
+		return nil, nil, err
+	}
+	defer c.end()
+	c.trace.client("LIST")
+	c.w.Line("LIST")
+	if err := c.send(command{name: "UIDL", line: "UIDL", shown: "UIDL"}); err != nil {
+		return nil, nil, err
+	}
+	l, u := newListings(), newUIDs()
+	listErr := c.list("LIST", c.options.MaxListings, l.add)
+	if listErr != nil && !isRefusal(listErr) {
+		return nil, nil, listErr
+	}
+	uidlErr := c.list("UIDL", c.options.MaxListings, u.add)
+	switch {
+	case uidlErr != nil && !isRefusal(uidlErr):
+		return nil, nil, uidlErr
+	case listErr != nil:
+		return nil, nil, listErr
+	}
+	if err := errors.Join(l.finish(), u.finish()); err != nil {
+		return nil, nil, c.broken(err)
+	}
+	return l.all, u.all, uidlErr
+}
+
+// agree checks that LIST and UIDL are about the same messages.
+func (c *Client) agree(listings []pop3.Listing, uids []pop3.UID) error {
+	n := min(len(listings), len(uids))
+	for i := range n {
+		if listings[i].Number != uids[i].Number {
+			return c.disagree(min(listings[i].Number, uids[i].Number))
+		}
+	}
+	switch {
+	case len(listings) > n:
+		return c.disagree(listings[n].Number)
+	case len(uids) > n:
+		return c.disagree(uids[n].Number)
+	}
+	return nil
+}
+
+func (c *Client) disagree(number int) error {
+	return c.broken(&ProtocolError{"UIDL", fmt.Sprintf("LIST and UIDL disagree about message %d", number)})
+}

@@ -1,0 +1,66 @@
+package pop3client
+
+import (
+	"io"
+	"sync"
+)
+
+// sender writes commands from a goroutine of its own, so that whoever reads
+// the replies never waits for a write.
+//
+// Were one goroutine to do both, it could stand in a write that the server
+// does not take, because the server stands in a write of a message that nobody
+// reads. On TCP the buffers of the kernel hide that as long as the commands
+// under way are few; a connection without buffers, such as net.Pipe or a
+// tunnel, stops for ever. What is handed over is bounded by the window of the
+// pipeline: some 4 kB at 256 commands.
+type sender struct {
+	mu   sync.Mutex
+	buf  []byte        // handed over, not written yet
+	wake chan struct{} // of capacity 1; closed by stop
+	done chan struct{}
+}
+
+func newSender(w io.Writer) *sender {
+	s := &sender{wake: make(chan struct{}, 1), done: make(chan struct{})}
+	go s.run(w)
+	return s
+}
+
+// run writes until stop or an error, which it leaves to the reader of the
+// replies to find: none come.
+func (s *sender) run(w io.Writer) {
+	defer close(s.done)
+	var spare []byte
+	for range s.wake {
+		s.mu.Lock()
+		batch := s.buf
+		s.buf = spare[:0]
+		s.mu.Unlock()
+		if len(batch) == 0 {
+			continue
+		}
+		if _, err := w.Write(batch); err != nil {
+			return
+		}
+		spare = batch
+	}
+}
+
+// send hands over a copy of p, and never waits.
+func (s *sender) send(p []byte) {
+	s.mu.Lock()
+	s.buf = append(s.buf, p...)
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// stop ends the goroutine. All that was sent must have been answered, or the
+// connection be closed.
+func (s *sender) stop() {
+	close(s.wake)
+	<-s.done
+}
