@@ -1,0 +1,189 @@
+// Package config reads poplin.toml. Load gives a Config with every key set,
+// to its default where the file does not say; Reference writes the page that
+// explains each key. Both rest on one table: keys.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/poplin-mail/poplin/maildrop/maildir"
+)
+
+// Config is the whole configuration. Paths in it are absolute, or relative to
+// the working directory where no file was read.
+type Config struct {
+	// File is where it was read from; empty for the defaults.
+	File string
+
+	State    string
+	Hostname string
+
+	POP3 struct {
+		Listen     []string
+		RequireTLS bool
+		APOP       bool
+	}
+	POP3S struct {
+		Listen []string
+	}
+	TLS struct {
+		Certificate string
+		Key         string
+	}
+	Maildrops struct {
+		Store      string // Maildir or Memory
+		Path       string
+		Create     bool
+		UIDL       string
+		UIDLFormat string
+	}
+	Users struct {
+		Source string // only File today
+		File   string
+	}
+	Limits struct {
+		IdleTimeout        time.Duration
+		LoginTimeout       time.Duration
+		WriteTimeout       time.Duration
+		ShutdownGrace      time.Duration
+		Sessions           int
+		SessionsPerAddress int
+	}
+	Log struct {
+		Format string // Text or JSON
+		Level  string
+	}
+}
+
+// Values of keys that are one of a few words.
+const (
+	Maildir = "maildir" // maildrops.store
+	Memory  = "memory"
+	File    = "file" // users.source
+	Text    = "text" // log.format
+	JSON    = "json"
+)
+
+// Default gives the configuration of an empty file.
+func Default() *Config {
+	c := new(Config)
+	c.State = "/var/lib/poplin"
+	c.POP3.Listen = []string{"127.0.0.1:110"}
+	c.POP3.RequireTLS = true
+	c.POP3S.Listen = []string{":995"}
+	c.Maildrops.Store = Maildir
+	c.Maildrops.Path = "/var/mail/{user}"
+	c.Users.Source = File
+	c.Users.File = "users"
+	c.Limits.IdleTimeout = 10 * time.Minute
+	c.Limits.LoginTimeout = 3 * time.Minute
+	c.Limits.WriteTimeout = time.Minute
+	c.Limits.ShutdownGrace = 10 * time.Second
+	c.Limits.Sessions = 20_000
+	c.Limits.SessionsPerAddress = 100
+	c.Log.Format = Text
+	c.Log.Level = "info"
+	return c
+}
+
+// Load reads a configuration file. The error names every key that is wrong,
+// each with file:line:column.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return parse(path, filepath.Dir(abs), data)
+}
+
+// parse reads a configuration. Paths in it are relative to dir.
+func parse(file, dir string, data []byte) (*Config, error) {
+	c := Default()
+	if err := c.decode(file, data); err != nil {
+		return nil, err
+	}
+	c.File = file
+	for _, path := range []*string{&c.State, &c.TLS.Certificate, &c.TLS.Key, &c.Maildrops.Path, &c.Users.File} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return c, nil
+}
+
+// check finds what no single key shows.
+func (c *Config) check() error {
+	if len(c.POP3.Listen)+len(c.POP3S.Listen) == 0 {
+		return errors.New("both pop3.listen and pop3s.listen are empty: there is nothing to serve")
+	}
+	all := slices.Concat(c.POP3.Listen, c.POP3S.Listen)
+	for i, addr := range all {
+		if slices.Contains(all[:i], addr) && !strings.HasSuffix(addr, ":0") {
+			return fmt.Errorf("%s stands twice in pop3.listen and pop3s.listen", addr)
+		}
+	}
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		return errors.New("tls.certificate and tls.key belong together: set both, or neither for a self-signed certificate")
+	}
+	if c.Maildrops.UIDLFormat != "" && c.Maildrops.UIDL != "dovecot" {
+		return errors.New(`maildrops.uidl_format is only used with uidl = "dovecot"`)
+	}
+	if c.Maildrops.Store == Maildir {
+		if _, err := maildir.New(c.MaildirOptions()); err != nil {
+			return fmt.Errorf("maildrops: %w", err)
+		}
+	}
+	return nil
+}
+
+// MaildirOptions gives the options of the Maildirs' store, without a logger.
+func (c *Config) MaildirOptions() maildir.Options {
+	return maildir.Options{
+		Path:       c.Maildrops.Path,
+		Create:     c.Maildrops.Create,
+		UIDL:       c.Maildrops.UIDL,
+		UIDLFormat: c.Maildrops.UIDLFormat,
+	}
+}
+
+// Warnings says what is allowed and deserves a second look.
+func (c *Config) Warnings() []string {
+	var warnings []string
+	if !c.POP3.RequireTLS {
+		for _, addr := range c.POP3.Listen {
+			if !loopback(addr) {
+				warnings = append(warnings, fmt.Sprintf("pop3.require_tls is false and %s can be reached from other machines: passwords cross the network in clear text", addr))
+			}
+		}
+	}
+	if c.POP3.APOP {
+		warnings = append(warnings, "pop3.apop rests on MD5 and needs passwords stored in clear text")
+	}
+	if c.Maildrops.Store == Memory {
+		warnings = append(warnings, "maildrops.store is \"memory\": every message is lost when the server ends")
+	}
+	return warnings
+}
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,254 @@
+package config
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md")
+
+func TestReferenceIsFresh(t *testing.T) {
+	const path = "../../docs/configuration.md"
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(Reference()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil || string(got) != Reference() {
+		t.Errorf("docs/configuration.md is out of date (error %v): run `go test ./internal/config -update`", err)
+	}
+}
+
+// TestEveryFieldHasAKey: a field without a key could not be set.
+func TestEveryFieldHasAKey(t *testing.T) {
+	c := new(Config)
+	reached := map[any]bool{&c.File: true}
+	for _, k := range keys {
+		reached[k.field(c)] = true
+		if k.doc == "" || !strings.HasSuffix(k.doc, ".") {
+			t.Errorf("%s: what it means is not said in sentences: %q", k.name, k.doc)
+		}
+	}
+	var walk func(v reflect.Value, name string)
+	walk = func(v reflect.Value, name string) {
+		for i := range v.NumField() {
+			f, name := v.Field(i), name+"."+v.Type().Field(i).Name
+			if f.Kind() == reflect.Struct {
+				walk(f, name)
+			} else if !reached[f.Addr().Interface()] {
+				t.Errorf("no key sets Config%s", name)
+			}
+		}
+	}
+	walk(reflect.ValueOf(c).Elem(), "")
+}
+
+func TestEmptyFileIsTheDefault(t *testing.T) {
+	c, err := parse("poplin.toml", "/etc/poplin", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.File, want.Users.File = "poplin.toml", "/etc/poplin/users"
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("%+v\nwant\n%+v", c, want)
+	}
+	if !c.POP3.RequireTLS || c.Maildrops.Create || len(c.Warnings()) != 0 {
+		t.Errorf("the default is not the safe one: %v", c.Warnings())
+	}
+}
+
+const full = `
+state = "st"
+hostname = "mail.example.org"
+tls = { certificate = "cert.pem", key = "/secret/key.pem" }
+log.format = "json"
+log.level = "debug"
+[pop3]
+listen = ["[::1]:1110", "localhost:0"]
+require_tls = false
+apop = true
+[pop3s]
+listen = []
+[maildrops]
+store = "maildir"
+path = "mail/{domain}/{local}"
+create = true
+uidl = "dovecot"
+uidl_format = "%08Xu%08Xv"
+[users]
+source = "file"
+file = "../users"
+[limits]
+idle_timeout = "1h30m"
+login_timeout = "90s"
+write_timeout = "2m"
+shutdown_grace = "0s"
+sessions = 5
+sessions_per_address = 2
+`
+
+func TestEveryKey(t *testing.T) {
+	c, err := parse("f", "/etc/poplin", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := Default()
+	for _, k := range keys {
+		got := reflect.ValueOf(k.field(c)).Elem().Interface()
+		if def := reflect.ValueOf(k.field(d)).Elem().Interface(); reflect.DeepEqual(got, def) && k.name != "maildrops.store" && k.name != "users.source" {
+			t.Errorf("%s was not set: %v", k.name, got)
+		}
+	}
+	for what, got := range map[string]string{
+		"/etc/poplin/st":                    c.State,
+		"/etc/poplin/cert.pem":              c.TLS.Certificate,
+		"/secret/key.pem":                   c.TLS.Key,
+		"/etc/users":                        c.Users.File,
+		"/etc/poplin/mail/{domain}/{local}": c.Maildrops.Path,
+	} {
+		if got != what {
+			t.Errorf("path %q, want %q", got, what)
+		}
+	}
+	if c.Limits.IdleTimeout != 90*time.Minute || c.Limits.ShutdownGrace != 0 {
+		t.Errorf("limits %+v", c.Limits)
+	}
+	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "apop") {
+		t.Errorf("warnings on loopback: %q", w)
+	}
+}
+
+// TestPrintReadsBack: what is printed is a file that means the same.
+func TestPrintReadsBack(t *testing.T) {
+	c, err := parse("f", "/etc/poplin", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := parse("f", "/elsewhere", []byte(c.TOML()))
+	if err != nil || !reflect.DeepEqual(c, again) {
+		t.Errorf("error %v\n%+v\n%+v", err, c, again)
+	}
+	for line := range strings.Lines(c.TOML()) {
+		if len(line) > 79 && strings.HasPrefix(line, "#") {
+			t.Errorf("long line %q", line)
+		}
+	}
+	data, err := json.Marshal(c)
+	if err != nil || !strings.Contains(string(data), `"idle_timeout":"1h30m"`) || !strings.Contains(string(data), `"state":"/etc/poplin/st"`) {
+		t.Errorf("JSON %s, error %v", data, err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	cases := []struct{ text, want string }{
+		{"state = ", "f:1:8: "},
+		{"[pop3]\nlisten = [\"a\"", "f:2:"},
+		{"stat = \"x\"", "f:1:1: unknown key stat; did you mean state?"},
+		{"[pop3]\n  lisen = []", "f:2:3: unknown key pop3.lisen; did you mean pop3.listen?"},
+		{"[pop]\nlisten = []", "f:1:2: unknown section [pop]; did you mean pop3?"},
+		{"[pop3s]\nrequire_tls = true", "f:2:1: unknown key pop3s.require_tls; did you mean pop3.require_tls?"},
+		{"certificate = \"x\"", "f:1:1: unknown key certificate; did you mean tls.certificate?"},
+		{"frobnicate = 1", "f:1:1: unknown key frobnicate; `poplin config print` shows all there are"},
+		{"[a.b]\nc = 1", "unknown section [a]"},
+		{"[tls.more]\nc = 1", "unknown section [tls.more]"},
+		{"tls = { cert = \"x\" }", "f:1:9: unknown key tls.cert"},
+		{"tls.kee = \"x\"", "f:1:1: unknown key tls.kee; did you mean tls.key?"},
+		{"pop3 = 1", "f:1:1: unknown key pop3"},
+		{"[lmtp]\nlisten = []", "f:1:2: [lmtp] is not in this version"},
+		{"\n[console]\n", "f:2:2: [console] is not in this version"},
+		{"[fetch.work]\nserver = \"x\"", "f:1:2: [fetch] is not in this version"},
+		{"state = 1", "f:1:1: state: it must be a string"},
+		{"state = \"\"", "state: it must not be empty"},
+		{"hostname = \"a b\"", "is not the name of a host"},
+		{"hostname = \"-a\"", "is not the name of a host"},
+		{"[pop3]\nlisten = \":110\"", "f:2:1: pop3.listen: it must be a list of strings"},
+		{"[pop3]\nlisten = [110]", "pop3.listen: it must be a list of strings"},
+		{"[pop3]\nlisten = [\"110\"]", "is not host:port or :port"},
+		{"[pop3]\nlisten = [\"::1:110\"]", "square brackets"},
+		{"[pop3]\nlisten = [\":65536\"]", "is not a number from 0 to 65535"},
+		{"[pop3]\nlisten = [\":pop3\"]", "is not a number from 0 to 65535"},
+		{"[pop3]\nlisten = [\"a_b:110\"]", "is not the name of a host"},
+		{"[pop3]\nlisten = [\"unix:/run/x\"]", "TCP addresses only"},
+		{"[pop3]\nrequire_tls = \"no\"", "it must be true or false, without quotes"},
+		{"[limits]\nsessions = \"5\"", "it must be a whole number, at least 1"},
+		{"[limits]\nsessions = 0", "at least 1"},
+		{"[limits]\nsessions = 9999999999", "whole number"},
+		{"[limits]\nidle_timeout = 600", "it must be a duration in quotes"},
+		{"[limits]\nidle_timeout = \"10\"", "it must be a duration in quotes"},
+		{"[limits]\nidle_timeout = \"9m59s\"", `limits.idle_timeout: it must be at least "10m"`},
+		{"[limits]\nshutdown_grace = \"-1s\"", `at least "0s"`},
+		{"[maildrops]\nstore = \"mailder\"", `f:2:1: maildrops.store: "mailder" is not known; did you mean "maildir"?`},
+		{"[maildrops]\nstore = \"bucket\"", `it is one of "maildir", "memory"`},
+		{"[users]\nsource = \"ldap\"", `"ldap" is not known`},
+		{"[maildrops]\npath = \"/var/mail\"", "f: maildrops: "},
+		{"[maildrops]\nuidl_format = \"%u\"", `only used with uidl = "dovecot"`},
+		{"[tls]\nkey = \"k\"", "f: tls.certificate and tls.key belong together"},
+		{"[pop3]\nlisten = []\n[pop3s]\nlisten = []", "nothing to serve"},
+		{"[pop3]\nlisten = [\":995\"]", ":995 stands twice"},
+	}
+	for _, c := range cases {
+		_, err := parse("f", "/etc/poplin", []byte(c.text))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q:\n\t%v\nwant %q", c.text, err, c.want)
+		}
+	}
+	_, err := parse("f", "/", []byte("stat = 1\n[pop3]\nlisten = 1\n[limits]\nx = 1"))
+	if err == nil || len(strings.Split(err.Error(), "\n")) != 3 || !strings.HasPrefix(err.Error(), "f:1:1: ") {
+		t.Errorf("three errors in the order of the file: %v", err)
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "none.toml")); !os.IsNotExist(err) {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func TestLoadIsRelativeToTheFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "poplin.toml")
+	if err := os.WriteFile(path, []byte("[users]\nfile = \"people\""), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	if err != nil || c.Users.File != filepath.Join(dir, "people") || c.File != path {
+		t.Errorf("%+v, error %v", c, err)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	c, err := parse("f", "/", []byte("[pop3]\nlisten=[\":110\", \"127.0.0.1:111\"]\nrequire_tls=false\n[maildrops]\nstore=\"memory\""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := strings.Join(c.Warnings(), "\n")
+	if len(c.Warnings()) != 2 || !strings.Contains(w, ":110 can be reached") || !strings.Contains(w, "lost when the server ends") {
+		t.Errorf("warnings: %s", w)
+	}
+}
+
+// FuzzParse: no file makes the reader panic, and what it accepts, printed, is
+// accepted again and means the same.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(full))
+	f.Add([]byte(Default().TOML()))
+	f.Add([]byte("[a.\"b c\"]\nx={y=[1,{z=2}]}\n[[q]]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := parse("f", "/etc/poplin", data)
+		if err != nil {
+			return
+		}
+		again, err := parse("f", "/etc/poplin", []byte(c.TOML()))
+		if err != nil || !reflect.DeepEqual(c, again) {
+			t.Errorf("read again: %v\n%s", err, c.TOML())
+		}
+	})
+}

@@ -1,0 +1,171 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// TOML gives the whole configuration as a file that Load reads, every key
+// with a comment that explains it.
+func (c *Config) TOML() string {
+	var b strings.Builder
+	for i, s := range sections {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		if s.name != "" {
+			comment(&b, s.doc)
+			fmt.Fprintf(&b, "[%s]\n", s.name)
+		}
+		for j, k := range s.keys() {
+			if j > 0 {
+				b.WriteString("\n")
+			}
+			comment(&b, k.doc)
+			fmt.Fprintf(&b, "%s = %s\n", k.last(), value(k.field(c)))
+		}
+	}
+	return b.String()
+}
+
+// MarshalJSON gives the configuration with the names of the file's keys.
+// Durations are strings, as in the file.
+func (c *Config) MarshalJSON() ([]byte, error) {
+	document := make(map[string]any)
+	for _, k := range keys {
+		table := document
+		if name := k.section(); name != "" {
+			if document[name] == nil {
+				document[name] = make(map[string]any)
+			}
+			table = document[name].(map[string]any)
+		}
+		table[k.last()] = k.field(c)
+		if d, ok := k.field(c).(*time.Duration); ok {
+			table[k.last()] = short(*d)
+		}
+	}
+	return json.Marshal(document)
+}
+
+// Reference gives the page docs/configuration.md.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString(`# Configuration
+
+<!-- Made from internal/config by ` + "`go test ./internal/config -update`" + `. -->
+
+` + "`poplin serve`" + ` reads one file, by default ` + "`/etc/poplin/poplin.toml`" + `, in [TOML](https://toml.io).
+Every key has a default that is safe, so an empty file is a whole configuration. An unknown key is an error,
+with its line and the key that was perhaps meant. Paths are relative to the folder of the file.
+
+- ` + "`poplin config check --config FILE`" + ` says what is wrong with a file, and what deserves a second look.
+- ` + "`poplin config print --config FILE`" + ` prints the whole configuration, defaults included.
+
+The certificate and the users are read again at SIGHUP, the users also whenever their file changes.
+Everything else is read at start.
+`)
+	c := Default()
+	for _, s := range sections {
+		if s.name == "" {
+			b.WriteString("\n## At the top of the file\n")
+		} else {
+			fmt.Fprintf(&b, "\n## [%s]\n\n%s\n", s.name, s.doc)
+		}
+		for _, k := range s.keys() {
+			fmt.Fprintf(&b, "\n### %s\n\nDefault: `%s = %s`\n\n%s\n", k.name, k.last(), value(k.field(c)), k.doc)
+		}
+	}
+	b.WriteString("\n## The whole, with its defaults\n\n```toml\n" + c.TOML() + "```\n")
+	return b.String()
+}
+
+func (s section) keys() []key {
+	var in []key
+	for _, k := range keys {
+		if k.section() == s.name {
+			in = append(in, k)
+		}
+	}
+	return in
+}
+
+func (k key) section() string {
+	name, _, ok := strings.Cut(k.name, ".")
+	if !ok {
+		return ""
+	}
+	return name
+}
+
+func (k key) last() string { return k.name[strings.IndexByte(k.name, '.')+1:] }
+
+// value writes a field as TOML.
+func value(field any) string {
+	switch v := field.(type) {
+	case *string:
+		return quote(*v)
+	case *[]string:
+		quoted := make([]string, len(*v))
+		for i, text := range *v {
+			quoted[i] = quote(text)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	case *bool:
+		return strconv.FormatBool(*v)
+	case *int:
+		return strconv.Itoa(*v)
+	case *time.Duration:
+		return quote(short(*v))
+	}
+	return ""
+}
+
+// quote writes a basic string of TOML, whose escapes are those of JSON.
+func quote(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// short writes a duration without units of zero: "10m" and not "10m0s".
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// comment writes text as comment lines of at most 78 characters.
+func comment(b *strings.Builder, text string) {
+	line := "#"
+	for _, word := range strings.Fields(text) {
+		if len(line)+1+len(word) > 78 {
+			b.WriteString(line + "\n")
+			line = "#"
+		}
+		line += " " + word
+	}
+	if line != "#" {
+		b.WriteString(line + "\n")
+	}
+}
