@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/poplin-mail/poplin/maildrop"
@@ -29,12 +30,11 @@ func TestContract(t *testing.T) {
 func TestContractAdd(t *testing.T) {
 	maildroptest.Run(t, func(testing.TB) maildroptest.Harness {
 		s := New()
-		count := 0
+		var count atomic.Int64
 		return maildroptest.Harness{
 			Store: s,
 			Put: func(name string, content []byte) error {
-				count++
-				return s.Add(name, fmt.Sprintf("uid-%d", count), content)
+				return s.Add(name, fmt.Sprintf("uid-%d", count.Add(1)), content)
 			},
 		}
 	})
