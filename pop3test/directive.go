@@ -98,6 +98,7 @@ func (r *run) closes(name string) error {
 		if err := l.wait(); err != nil {
 			return err
 		}
+		l.got = l.got[:len(l.got)-len(l.buf)] // how much of the rest comes is chance
 		return l.close()
 	}
 	before := len(l.got) - len(l.buf)

@@ -94,15 +94,16 @@ func (r *run) open(name string, conn net.Conn) {
 // play goes through the steps. What is to be sent is gathered until a reply
 // is due, or longer where the split joins blocks.
 func (r *run) play(ctx context.Context, steps []step) error {
-	for _, st := range steps {
+	for i, st := range steps {
 		var err error
+		begins := i == 0 || steps[i-1].side != st.side // a block
 		switch {
 		case st.side == '!':
 			if err = r.flush(ctx); err == nil {
 				err = r.directive(ctx, st)
 			}
 		case st.side == r.side:
-			if len(r.due) > 0 && (r.side == 'S' || st.waits() || !r.player.Split.join()) {
+			if begins && len(r.due) > 0 && (r.side == 'S' || st.waits() || !r.player.Split.join()) {
 				err = r.flush(ctx)
 			}
 			r.block = append(r.block, r.cur.names.render(st)...)

@@ -67,9 +67,9 @@ const (
 	shortPlays   = 100 // under -short
 )
 
-// bubbleTimeout is longer than a server may wait for a login, and takes no
+// bubbleTimeout is longer than a server may wait for a command, and takes no
 // time in a bubble.
-const bubbleTimeout = 5 * time.Minute
+const bubbleTimeout = 15 * time.Minute
 
 // RunServer runs the transcripts of a folder against a server: block by
 // block, in one segment, one octet at a time, with each single cut where they

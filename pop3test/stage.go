@@ -62,11 +62,12 @@ func (s *stage) deliver(ctx context.Context, message []byte) error {
 func (s *stage) directive(ctx context.Context, st step) error {
 	name, args := st.args[0], st.args[1:]
 	n, _ := numbers(args) // checked by ParseScript
+	if name == "left" {
+		return s.left(ctx, n) // waits for the server, so without the lock
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch name {
-	case "left":
-		return s.left(ctx, n)
 	case "deliver":
 		i := n[0] - len(s.c.Messages) - 1
 		if i < 0 || i >= len(s.c.Later) {
