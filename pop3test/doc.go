@@ -68,9 +68,10 @@
 //	! tls               both sides start TLS
 //	! session NAME      what follows is on the connection of that name, opened
 //	                    when it is first named; the first is called 1
-//	! client closes     the client closes the connection
-//	! server closes     the server closes it and sends nothing before
-//	! server cuts       it closes, after any octets but a terminator
+//	! client closes     the client closes the connection, and sends nothing before
+//	! server closes     the server does
+//	! client cuts       the client closes it, after octets of any kind
+//	! server cuts       the server does, after any octets but a terminator
 //	! one write         the replies since the last C came in one write
 //	! never TEXT        TEXT is not in what the server has sent so far
 //	! wait DURATION     nothing happens for so long
@@ -87,8 +88,8 @@
 //	! fault remove N    message N cannot be removed
 //	! repair            all faults are mended
 //	! error NAME        for the client: the call for the preceding command
-//	                    fails: eof (io.ErrUnexpectedEOF), malformed
-//	                    (pop3.ErrMalformedReply), or any
+//	                    fails: eof (io.ErrUnexpectedEOF), protocol
+//	                    (a *pop3client.ProtocolError), or any
 //
 // # Options
 //

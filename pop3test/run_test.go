@@ -11,3 +11,10 @@ var transcripts = os.DirFS("../testdata/transcripts")
 // TestServer runs every transcript against Poplin's server.
 // style.md 17; hostile.md "Server: input", first line.
 func TestServer(t *testing.T) { RunServer(t, transcripts, Poplin) }
+
+// TestClient runs against Poplin's client what a client would send of them.
+func TestClient(t *testing.T) {
+	if n := RunClient(t, transcripts); n < 100 {
+		t.Errorf("only %d transcripts are sessions of a client", n)
+	}
+}

@@ -111,7 +111,7 @@ func RunServer(t *testing.T, transcripts fs.FS, start Starter) {
 // splits lists the ways in which a case is run.
 func (c *Case) splits(seed uint64, random int) []Split {
 	all := []Split{Whole(), Joined()}
-	n := c.Script.octets()
+	n := c.Script.octets('C')
 	if n <= 4096 {
 		all = append(all, Octets())
 	}
@@ -126,11 +126,11 @@ func (c *Case) splits(seed uint64, random int) []Split {
 	return all
 }
 
-// octets counts what the client sends in a script.
-func (s *Script) octets() int {
+// octets counts what one side sends in a script.
+func (s *Script) octets(side byte) int {
 	n := 0
 	for _, st := range s.steps {
-		if st.side == 'C' {
+		if st.side == side {
 			n += len((&names{}).render(st))
 		}
 	}

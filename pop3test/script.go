@@ -33,7 +33,7 @@ func (s step) String() string {
 
 // arity says how many arguments a directive takes: at least, and at most.
 var arity = map[string][2]int{
-	"tls": {0, 0}, "session": {1, 1}, "client closes": {0, 0}, "server closes": {0, 0},
+	"tls": {0, 0}, "session": {1, 1}, "client closes": {0, 0}, "client cuts": {0, 0}, "server closes": {0, 0},
 	"server cuts": {0, 0}, "one write": {0, 0}, "never": {1, 99}, "wait": {1, 1},
 	"left": {0, 999}, "deliver": {1, 1}, "repair": {0, 0}, "error": {1, 1},
 	"fault open": {1, 1}, "fault auth": {0, 0}, "fault gone": {1, 1}, "fault refuse": {1, 1},
@@ -130,7 +130,7 @@ func directive(s string) ([]string, error) {
 		_, err = unescape(strings.Join(args, " "))
 	case name == "fault open" && openFaults[args[0]] == nil:
 		err = fmt.Errorf("unknown fault %q", args[0])
-	case name == "error" && !strings.Contains(" eof malformed any ", " "+args[0]+" "):
+	case name == "error" && !strings.Contains(" eof protocol any ", " "+args[0]+" "):
 		err = fmt.Errorf("unknown error %q", args[0])
 	}
 	return append([]string{name}, args...), err

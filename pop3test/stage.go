@@ -107,7 +107,7 @@ func (s *stage) left(ctx context.Context, want []int) error {
 		for n, uid := range s.uids {
 			if uid == m.UID {
 				number = strconv.Itoa(n + 1)
-				if err := same(ctx, drop, i, all[n]); err != nil {
+				if err := unchanged(ctx, drop, i, all[n]); err != nil {
 					return fmt.Errorf("message %s: %w", number, err)
 				}
 			}
@@ -120,8 +120,8 @@ func (s *stage) left(ctx context.Context, want []int) error {
 	return nil
 }
 
-// same reports whether message i is still as it was put in.
-func same(ctx context.Context, drop maildrop.Maildrop, i int, want []byte) error {
+// unchanged reports whether message i is still as it was put in.
+func unchanged(ctx context.Context, drop maildrop.Maildrop, i int, want []byte) error {
 	r, err := drop.Open(ctx, i)
 	if err != nil {
 		return err
