@@ -71,13 +71,13 @@ func dovecotLine(line string, old bool) (uid uint64, fields []string, name strin
 type uidlWord struct {
 	text  string
 	name  byte // 'u', 'v' or 'f'; 0 for text
-	hex   bool
-	zero  bool
-	width int
+	hex   bool // lower-case digits
+	width int  // filled up with 0
 }
 
 // parseUIDLFormat parses a pop3_uidl_format: text and variables, each of them
-// % [0] [width] [X] name.
+// % [0width] [X] name. (A width without the 0 cuts numbers short in Dovecot,
+// so that two messages get one UID; that is refused.)
 func parseUIDLFormat(format string) ([]uidlWord, error) {
 	var words []uidlWord
 	for rest := format; rest != ""; {
@@ -90,11 +90,11 @@ func parseUIDLFormat(format string) ([]uidlWord, error) {
 		}
 		var w uidlWord
 		digits := len(behind) - len(strings.TrimLeft(behind, "0123456789"))
-		w.zero = digits > 0 && behind[0] == '0'
+		cuts := digits > 0 && behind[0] != '0'
 		w.width, _ = strconv.Atoi(behind[:digits])
 		behind = behind[digits:]
 		behind, w.hex = strings.CutPrefix(behind, "X")
-		if behind == "" || !strings.Contains("uvf", behind[:1]) || digits > 2 || behind[0] == 'f' && (w.hex || digits > 0) {
+		if behind == "" || !strings.Contains("uvf", behind[:1]) || digits > 3 || cuts || behind[0] == 'f' && (w.hex || digits > 0) {
 			return nil, fmt.Errorf("maildir: UIDLFormat %q is unknown: it may hold %%u, %%v and %%f, and numbers as in %%08Xu", format)
 		}
 		w.name = behind[0]
@@ -127,11 +127,7 @@ func formatUIDL(format []uidlWord, uid, validity uint64, base string) string {
 				number = 16
 			}
 			value = strconv.FormatUint(n, number)
-			pad := " "
-			if w.zero {
-				pad = "0"
-			}
-			value = strings.Repeat(pad, max(0, w.width-len(value))) + value
+			value = strings.Repeat("0", max(0, w.width-len(value))) + value
 		}
 		b.WriteString(value)
 	}

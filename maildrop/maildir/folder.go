@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +17,8 @@ type folder struct {
 	sys  system
 	top  int    // the folder itself
 	dirs [2]int // new/ and cur/, by place
+
+	settling time.Duration
 }
 
 // place tells new/ from cur/.
@@ -55,14 +58,14 @@ func explain(path string, err error) error {
 	switch {
 	case missing(err):
 		return temporary(fmt.Sprintf("no Maildir at %s: mount its disk, or create it with new/, cur/ and tmp/ in it", path), err)
-	case errors.Is(err, errNotFolder):
-		return permanent(fmt.Sprintf("no Maildir at %s: put a folder there", path), err)
+	case errors.Is(err, errNotFolder), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+		return permanent(fmt.Sprintf("no Maildir at %s: put folders there, not files or symbolic links, which are not followed", path), err)
 	}
 	return temporary(fmt.Sprintf("Maildir %s", path), err)
 }
 
 // errNotFolder is the error where a folder should be and something else is.
-var errNotFolder = errors.New("not a folder, or a symbolic link, which is not followed")
+var errNotFolder = errors.New("not a folder")
 
 // descend opens a folder in root. An os.Root follows symbolic links that stay
 // inside it, so that one user's could lead to another's mail: hence the looks
@@ -115,7 +118,7 @@ func (s *Store) openParts(root *os.Root, path string, create bool) (*folder, err
 		return nil, temporary("Maildir "+path, err)
 	}
 	defer top.Close()
-	f := &folder{name: path, sys: s.sys, top: -1, dirs: [2]int{-1, -1}}
+	f := &folder{name: path, sys: s.sys, top: -1, dirs: [2]int{-1, -1}, settling: s.settling}
 	f.top, err = s.sys.open(int(top.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err == nil && create {
 		err = f.make()
@@ -125,9 +128,6 @@ func (s *Store) openParts(root *os.Root, path string, create bool) (*folder, err
 	}
 	if err != nil {
 		f.close()
-		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-			err = fmt.Errorf("%w: %w", err, errNotFolder)
-		}
 		return nil, explain(path, err)
 	}
 	return f, nil

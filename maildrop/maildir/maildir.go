@@ -33,6 +33,7 @@ import (
 	"log/slog"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
 )
@@ -97,6 +98,8 @@ type Store struct {
 	log    *slog.Logger
 	sys    system
 	closed atomic.Bool
+
+	settling time.Duration // the constant, but in tests
 }
 
 // errClosed answers a call that came after Close.
@@ -130,6 +133,8 @@ func New(opts Options) (*Store, error) {
 		names:  newNamer(host),
 		log:    log,
 		sys:    kernel{},
+
+		settling: settling,
 	}, nil
 }
 

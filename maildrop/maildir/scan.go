@@ -104,7 +104,7 @@ func (f *folder) list(ctx context.Context) (*listing, error) {
 		age := began.Sub(before.latest())
 		unchanged := before == l.stamps
 		if unchanged && age > tick {
-			l.exact, l.settled = true, age > settling
+			l.exact, l.settled = true, age > f.settling
 			return l, nil
 		}
 		for _, e := range l.entries {
