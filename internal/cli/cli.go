@@ -1,0 +1,111 @@
+// Package cli is the command line of poplin: a subcommand a file. Run parses
+// the arguments and runs one.
+//
+// What a command was asked for goes to standard output. Logs, questions and
+// errors go to standard error; an error is one line that begins with
+// "poplin: " and says what to do next, and holds no password.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/poplin-mail/poplin/internal/config"
+)
+
+// Exit codes of every subcommand.
+const (
+	exitOK      = 0 // done
+	exitFailure = 1 // it could not be done, or a check failed
+	exitUsage   = 2 // the command line is wrong: nothing was done
+)
+
+// errReported ends a command with exitFailure where it has said why itself.
+var errReported = errors.New("reported")
+
+// commands is the command line.
+type commands struct {
+	Serve   serveCmd   `cmd:"" help:"Serve POP3, as the configuration says."`
+	Demo    demoCmd    `cmd:"" help:"See it work: serve a few messages on this machine, retrieve and check them."`
+	User    userCmd    `cmd:"" help:"Add, change, remove and list users."`
+	Config  configCmd  `cmd:"" help:"Check and print the configuration."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// terminal is where a command reads and writes.
+type terminal struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// Run runs the command that args name and returns the exit code. ctx ends it
+// early.
+func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	var cmds commands
+	var exited bool
+	parser, err := kong.New(&cmds,
+		kong.Name("poplin"),
+		kong.Description("POP3, served and retrieved.\n\nExit codes: 0 done, 1 failed, 2 wrong command line."),
+		kong.Writers(out, errOut),
+		kong.Exit(func(int) { exited = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 90}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&terminal{in, out, errOut}),
+		kong.Vars{"config": defaultConfig},
+	)
+	if err != nil {
+		fmt.Fprintf(errOut, "poplin: %v\n", err)
+		return exitFailure
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	switch {
+	case exited: // by --help
+		return exitOK
+	case err != nil:
+		fmt.Fprintf(errOut, "poplin: %v (`poplin --help` shows what there is)\n", err)
+		return exitUsage
+	}
+	switch err := parsed.Run(); {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errReported):
+		return exitFailure
+	default:
+		fmt.Fprintf(errOut, "poplin: %s\n", strings.ReplaceAll(err.Error(), "\n", "\npoplin: "))
+		return exitFailure
+	}
+}
+
+// defaultConfig is the configuration file where none is named.
+const defaultConfig = "/etc/poplin/poplin.toml"
+
+// configFlag is the flag of all commands that read the configuration.
+type configFlag struct {
+	Config string `short:"c" placeholder:"FILE" default:"${config}" env:"POPLIN_CONFIG" type:"path" help:"Configuration file (default: ${config}, or what $$POPLIN_CONFIG names)."`
+}
+
+func (f configFlag) load() (*config.Config, error) {
+	cfg, err := config.Load(f.Config)
+	if isMissing(err) {
+		return nil, fmt.Errorf("there is no configuration file %s: name it with --config, or begin with `poplin config print --defaults > %s`", f.Config, f.Config)
+	}
+	return cfg, err
+}
+
+// printJSON prints a value as JSON, indented for people who look at it.
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
