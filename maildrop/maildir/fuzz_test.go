@@ -1,0 +1,110 @@
+package maildir
+
+import (
+	"fmt"
+	"hash/crc32"
+	"reflect"
+	"testing"
+)
+
+// FuzzIndex: whatever the octets, decodeIndex gives an index that encodes to
+// one with the same content, or refuses. The checksum is made right, so that
+// what is behind it is reached.
+func FuzzIndex(f *testing.F) {
+	f.Add([]byte{})
+	f.Add((&index{}).encode()[len(indexMagic)+4:])
+	x := index{settled: true, mark: stamp{1, 2, 3}, records: []record{
+		{entry: entry{inCur, "1700000000.M1P1.host:2,S"}, ino: 9, octets: 10, mtime: 11, size: 12, uid: "1700000000.M1P1.host"},
+		{entry: entry{inNew, "b"}, uid: "c"},
+	}}
+	f.Add(x.encode()[len(indexMagic)+4:])
+	f.Fuzz(func(t *testing.T, body []byte) {
+		data := append([]byte(indexMagic), 0, 0, 0, 0)
+		sum := crc32.Checksum(body, castagnoli)
+		data = append(data[:len(indexMagic)], byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum))
+		first, ok := decodeIndex(append(data, body...))
+		if !ok {
+			return
+		}
+		second, ok := decodeIndex(first.encode())
+		if !ok {
+			t.Fatal("an index that was read cannot be written and read again")
+		}
+		first.encoded, second.encoded = nil, nil
+		if !reflect.DeepEqual(first, second) {
+			t.Errorf("read is %+v, written and read again %+v", first, second)
+		}
+		for _, r := range first.records {
+			if !validUID(r.uid) {
+				t.Errorf("UID %q is not valid", r.uid)
+			}
+		}
+	})
+}
+
+// taken checks what every list that is taken over must keep, and that it
+// comes back from poplin.uidl.
+func taken(t *testing.T, pairs []pair) {
+	u := newUIDL(pairs)
+	if len(u.byBase) != len(u.reserved) {
+		t.Errorf("%d names have %d UIDs", len(u.byBase), len(u.reserved))
+	}
+	for base, uid := range u.byBase {
+		if !validUID(uid) || baseOf(base) != base || base == "" {
+			t.Errorf("name %q has UID %q", base, uid)
+		}
+	}
+	var valid []pair
+	for _, p := range pairs {
+		if validUID(p.uid) {
+			valid = append(valid, p)
+		}
+	}
+	again, err := decodeUIDL(encodeUIDL(valid))
+	if err != nil || !reflect.DeepEqual(newUIDL(again), newUIDL(valid)) {
+		t.Errorf("%q comes back as %q, error %v", valid, again, err)
+	}
+}
+
+func FuzzDovecot(f *testing.F) {
+	f.Add([]byte(dovecotList), "%08Xu%08Xv")
+	f.Add([]byte("1 77 3\n1 a:2,S\n2 b\n"), "%f")
+	f.Add([]byte("3 V1 N1\n1 P W1 : a b\n"), "x%u%%")
+	f.Fuzz(func(t *testing.T, data []byte, format string) {
+		words, err := parseUIDLFormat(format)
+		if err != nil {
+			return
+		}
+		if pairs, err := parseDovecot(data, words); err == nil {
+			taken(t, pairs)
+		}
+	})
+}
+
+func FuzzCourier(f *testing.F) {
+	f.Add([]byte("/2 4 77\na:2,S 3 1:77\nb c 4 0:0\n"))
+	f.Add([]byte("/3 4 77\na 3 1:77:0\n"))
+	f.Add([]byte("/1 4\na 3 1\n"))
+	f.Add([]byte("a+\xff 3\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if pairs, err := parseCourier(data); err == nil {
+			taken(t, pairs)
+		}
+	})
+}
+
+func FuzzUIDL(f *testing.F) {
+	f.Add([]byte("a \"b\"\n"))
+	f.Add([]byte("a \"\\x00\"\nend 0\n"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		data := append([]byte(uidlMagic), body...)
+		data = fmt.Appendf(data, "end %08x\n", crc32.Checksum(data, castagnoli))
+		pairs, err := decodeUIDL(data)
+		if err != nil {
+			return
+		}
+		if again, err := decodeUIDL(encodeUIDL(pairs)); err != nil || !reflect.DeepEqual(pairs, again) {
+			t.Errorf("%q comes back as %q, error %v", pairs, again, err)
+		}
+	})
+}
