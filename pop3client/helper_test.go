@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,13 +25,17 @@ var insecure = &Options{InsecureAuth: true, Timeout: 10 * time.Second}
 
 // play follows a script over the server's side of a connection. A line "C: x"
 // is a command that must come, "S: x" one to send, "S+ x" one to send without
-// its line end, "S* n x" one to send n times, "CLOSE" closes. After the script the
+// its line end, "S* n x" one to send n times, "RAW x" sends octets quoted as in
+// Go, "CLOSE" closes. After the script the
 // client must send no more.
 func play(conn net.Conn, script string) error {
 	defer conn.Close()
 	r := bufio.NewReader(conn)
 	var out strings.Builder
 	flush := func() error {
+		if out.Len() == 0 {
+			return nil
+		}
 		_, err := io.WriteString(conn, out.String())
 		out.Reset()
 		return err
@@ -44,6 +49,12 @@ func play(conn net.Conn, script string) error {
 			out.WriteString(text + "\r\n")
 		case "S+":
 			out.WriteString(text)
+		case "RAW":
+			raw, err := strconv.Unquote(text)
+			if err != nil {
+				return err
+			}
+			out.WriteString(raw)
 		case "S*":
 			var n int
 			fmt.Sscan(text, &n)
@@ -58,7 +69,8 @@ func play(conn net.Conn, script string) error {
 				return fmt.Errorf("got %q (%v), want %q", got, err, text)
 			}
 		case "CLOSE":
-			return flush()
+			flush() // which a client that has seen enough does not take
+			return nil
 		default:
 			return fmt.Errorf("script line %q", line)
 		}
@@ -142,5 +154,12 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func wantUnexpectedEOF(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("error %v, want io.ErrUnexpectedEOF", err)
 	}
 }
