@@ -51,7 +51,7 @@ func (s *Script) calls() (steps []clientStep, ok bool) {
 			steps = append(steps, clientStep{directive: st.args, line: st.line})
 		default:
 			c, ok := newCall(st)
-			if !ok || s.steps[i-1].side == 'C' || last != nil && last.verb == "STLS" && last.refused() || c.verb == "AUTH" && !known {
+			if !ok || i == 0 || s.steps[i-1].side == 'C' || last != nil && last.verb == "STLS" && last.refused() || c.verb == "AUTH" && !known {
 				return nil, false
 			}
 			known = c.verb == "CAPA" || known && c.verb != "STLS"
@@ -119,11 +119,13 @@ func (c *Case) players(seed uint64) []Player {
 // RunClient plays one case against the client in one way. With CutAfter the
 // connection ends there: each call must give the right result or an error.
 func (c *Case) RunClient(t *testing.T, p Player) (err error) {
-	synctest.Test(t, func(t *testing.T) { err = c.runClient(t.Context(), p) })
+	synctest.Test(t, func(t *testing.T) { err = c.runClient(t.Context(), p, c.Script) })
 	return err
 }
 
-func (c *Case) runClient(ctx context.Context, p Player) error {
+// runClient makes the calls of the case while the server plays the script
+// served: another one only where a test wants to see it noticed.
+func (c *Case) runClient(ctx context.Context, p Player, served *Script) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	serverTLS, clientTLS := TLSConfigs()
@@ -138,7 +140,7 @@ func (c *Case) runClient(ctx context.Context, p Player) error {
 		if c.Options.ImplicitTLS {
 			conn = tls.Server(conn, serverTLS)
 		}
-		played <- c.Script.PlayServer(ctx, conn, p)
+		played <- served.PlayServer(ctx, conn, p)
 	}()
 	conn := net.Conn(clientEnd)
 	if c.Options.ImplicitTLS {

@@ -28,7 +28,9 @@ type Setup struct {
 
 // A Starter starts a server for one play of one transcript, and returns how
 // to connect to it. The server is ended by t.Cleanup. It is called in a bubble
-// of testing/synctest, so all its goroutines must have ended then.
+// of testing/synctest, where time-outs take no time: all its goroutines must
+// have ended then, and connections are in memory, as those of a PipeListener
+// are, since deadlines of the kernel's sockets know nothing of the bubble.
 type Starter func(t testing.TB, s Setup) (dial func(ctx context.Context) (net.Conn, error))
 
 // Poplin starts a pop3server.Server on a PipeListener: it is the Starter for
