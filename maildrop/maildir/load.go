@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +42,7 @@ func (s *Store) load(ctx context.Context, f *folder) ([]record, error) {
 	if err := f.examine(ctx, old, now); err != nil {
 		return nil, err
 	}
+	f.sweep(time.Now())
 	now.records = arrange(now.records, old.records, names)
 	if encoded := now.encode(); !bytes.Equal(encoded, old.encoded) {
 		if err := f.replaceFile(indexName, encoded, false); err != nil {

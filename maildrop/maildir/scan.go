@@ -2,6 +2,7 @@ package maildir
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,30 +122,33 @@ func (f *folder) list(ctx context.Context) (*listing, error) {
 	return l, nil
 }
 
-// read appends the names in one directory. Hidden files are no messages.
+// read appends the entries of one directory.
 func (f *folder) read(p place, entries []entry) ([]entry, error) {
+	names, err := f.names(f.dirs[p])
+	for _, name := range names {
+		entries = append(entries, entry{p, name})
+	}
+	return entries, named("readdir", p.String(), err)
+}
+
+// names gives the names in a directory. Hidden files are nobody's messages.
+func (f *folder) names(dir int) (names []string, err error) {
 	// A descriptor of its own has a position of its own.
-	fd, err := f.sys.open(f.dirs[p], ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := f.sys.open(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return entries, err
+		return nil, err
 	}
 	defer f.sys.close(fd)
 	buf := readBuffers.Get().(*[]byte)
 	defer readBuffers.Put(buf)
-	var names []string
 	for {
 		n, err := f.sys.readDir(fd, *buf)
 		if err != nil {
-			return entries, named("readdir", p.String(), err)
+			return nil, err
 		}
 		if n == 0 {
-			return entries, nil
+			return slices.DeleteFunc(names, func(name string) bool { return name[0] == '.' }), nil
 		}
-		_, _, names = unix.ParseDirent((*buf)[:n], -1, names[:0])
-		for _, name := range names {
-			if name[0] != '.' {
-				entries = append(entries, entry{p, name})
-			}
-		}
+		_, _, names = unix.ParseDirent((*buf)[:n], -1, names)
 	}
 }
