@@ -1,0 +1,61 @@
+# make demo        build, serve a made-up maildrop, retrieve and check it
+# make test        everything: lint, unit tests, seconds of fuzzing, end to end
+# make help        the other targets
+
+FUZZTIME ?= 10m
+COVERMIN ?= 90
+BENCHTIME ?= 1s
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ARGS ?=
+
+# The Go of this machine or nothing: a test run downloads no other.
+export GOTOOLCHAIN = local
+
+.PHONY: build demo test install lint unit fuzz fuzz-seconds e2e cover bench clean help
+
+build: ## build bin/poplin
+	CGO_ENABLED=0 go build -trimpath -o bin/poplin ./cmd/poplin
+
+demo: build ## build and run `poplin demo $(ARGS)`; ARGS=--once ends after the check
+	bin/poplin demo $(ARGS)
+
+test: ## lint, unit tests, seconds of fuzzing, end to end; installs what is missing
+	$(MAKE) install
+	$(MAKE) lint
+	$(MAKE) unit
+	$(MAKE) fuzz-seconds
+	$(MAKE) e2e
+
+install: ## install the Debian packages that the tests need (as root; else says so)
+	.ci/install
+
+lint: ## go vet, gofmt, staticcheck, on both modules
+	go vet ./...
+	cd e2e && go vet ./...
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w is needed on: $$unformatted"; exit 1; }
+	$(STATICCHECK) ./...
+	cd e2e && $(STATICCHECK) ./...
+
+unit: ## unit tests, with the race detector where there is a C compiler
+	.ci/gotest $$(.ci/race) -shuffle=on -timeout=10m ./...
+
+fuzz: ## every fuzz target for FUZZTIME each (10m)
+	.ci/fuzz $(FUZZTIME)
+
+fuzz-seconds:
+	.ci/fuzz 3s
+
+e2e: install ## real clients against poplin serve, pop3client against real servers
+	.ci/e2e
+
+cover: ## coverage of the library packages; fails below COVERMIN (90) percent
+	.ci/cover $(COVERMIN)
+
+bench: ## every benchmark
+	go test -run='^$$' -bench=. -benchmem -benchtime=$(BENCHTIME) ./...
+
+clean: ## remove what was built and what demos left
+	rm -rf bin .demo .state
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile

@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A transport is how a client reaches the server.
+type transport string
+
+const (
+	inClear  transport = "clear"
+	overSTLS transport = "stls"
+	overTLS  transport = "tls"
+)
+
+// server is a POP3 server under test with one account.
+type server struct {
+	plain, tls     string // addresses: clear text until STLS, and implicit TLS
+	user, password string
+	maildir        maildir // of the account
+	authority      authority
+}
+
+// addr is where a client of that transport connects.
+func (s server) addr(tr transport) string {
+	if tr == overTLS {
+		return s.tls
+	}
+	return s.plain
+}
+
+// client is a POP3 client under test.
+type client struct {
+	// visit goes to the maildrop once and gives the messages retrieved.
+	visit func(t *testing.T, v visit) [][]byte
+
+	// form is what the client makes of a message as it stands on the wire:
+	// no more is undone than the client is known to do.
+	form func(wire []byte) []byte
+
+	// cannot names letters that the client cannot take, with the reason.
+	cannot map[string]string
+
+	// remembers says that the client keeps the UIDs of what it retrieved.
+	remembers bool
+}
+
+// visit is one run of a client.
+type visit struct {
+	server
+	transport transport
+	delete    bool   // remove from the server what was retrieved
+	state     string // folder for the client's settings and memory, its own
+	out       string // folder for the messages of this visit, empty
+}
+
+// testClient runs a client against `poplin serve` in every transport: it
+// retrieves and keeps, comes back, finds what came meanwhile, and deletes.
+func testClient(t *testing.T, c client) {
+	for _, tr := range []transport{inClear, overSTLS, overTLS} {
+		t.Run(string(tr), func(t *testing.T) {
+			letters := without(corpus(), c.cannot)
+			s := startPoplin(t, tr == inClear).server
+			s.maildir.fill(t, letters, 0)
+
+			state := clientDir(t)
+			got := c.visit(t, visit{s, tr, false, state, clientDir(t)})
+			if d := difference(letters, got, c.form); d != "" {
+				t.Fatalf("first visit, keeping:\n%s", d)
+			}
+			s.maildir.holds(t, letters)
+
+			s.maildir.fill(t, []letter{late()}, len(letters))
+			all := append(letters, late())
+			want := all
+			if c.remembers {
+				want = []letter{late()}
+			}
+			got = c.visit(t, visit{s, tr, false, state, clientDir(t)})
+			if d := difference(want, got, c.form); d != "" {
+				t.Fatalf("second visit, one message new:\n%s", d)
+			}
+			if c.remembers {
+				if got = c.visit(t, visit{s, tr, false, state, clientDir(t)}); len(got) != 0 {
+					t.Fatalf("third visit: %d messages retrieved again", len(got))
+				}
+			}
+			s.maildir.holds(t, all)
+
+			got = c.visit(t, visit{s, tr, true, clientDir(t), clientDir(t)})
+			if d := difference(all, got, c.form); d != "" {
+				t.Fatalf("last visit, deleting:\n%s", d)
+			}
+			s.maildir.holds(t, nil)
+		})
+	}
+}
+
+// clientDir makes a folder that a client may write in.
+func clientDir(t *testing.T) string {
+	t.Helper()
+	dir := folder(t)
+	if err := os.Chmod(dir, 0o700); err != nil { // fetchmail and getmail insist
+		t.Fatal(err)
+	}
+	giveToNobody(t, dir)
+	return dir
+}
+
+// writeConfig writes a client's settings, which hold the password.
+func writeConfig(t *testing.T, v visit, name, text string) string {
+	t.Helper()
+	path := filepath.Join(v.state, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	giveToNobody(t, path)
+	return path
+}
+
+// filesIn reads all files of a folder.
+func filesIn(t *testing.T, dir string) [][]byte {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// asSent is the form of a client that changes nothing.
+func asSent(wire []byte) []byte { return wire }

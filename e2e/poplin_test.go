@@ -1,0 +1,76 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// poplinServer is a running `poplin serve`.
+type poplinServer struct {
+	server
+	process *process
+	config  string // file
+}
+
+// startPoplin starts `poplin serve` with one account, made by `poplin user
+// add`. In clear says that passwords are taken in clear text; the default is
+// to require TLS.
+func startPoplin(t *testing.T, inClear bool) poplinServer {
+	t.Helper()
+	dir := folder(t)
+	s := poplinServer{
+		server: server{
+			user: "bela", password: "pass word", authority: newAuthority(t, dir),
+			maildir: maildir(filepath.Join(dir, "mail", "bela")),
+		},
+		config: filepath.Join(dir, "poplin.toml"),
+	}
+	if err := os.Mkdir(filepath.Join(dir, "mail"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.configure(t, dir, inClear, "127.0.0.1:0", "127.0.0.1:0")
+	add := command(t, poplin, "user", "add", "--config", s.config, s.user)
+	add.Stdin = strings.NewReader(s.password + "\n")
+	run(t, add)
+	newMaildir(t, string(s.maildir))
+	s.process, s.plain, s.tls = startListening(t, func(plain, tls string) *exec.Cmd {
+		s.configure(t, dir, inClear, plain, tls)
+		return s.command()
+	})
+	return s
+}
+
+// configure writes the configuration file.
+func (s poplinServer) configure(t *testing.T, dir string, inClear bool, plain, tls string) {
+	t.Helper()
+	text := fmt.Sprintf(poplinToml, dir, plain, tls, !inClear)
+	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// command is the server's, to be started.
+func (s poplinServer) command() *exec.Cmd {
+	return exec.Command(poplin, "serve", "--config", s.config)
+}
+
+const poplinToml = `state = "%[1]s/state"
+[pop3]
+listen = ["%[2]s"]
+require_tls = %[4]t
+[pop3s]
+listen = ["%[3]s"]
+[tls]
+certificate = "%[1]s/cert.pem"
+key = "%[1]s/key.pem"
+[maildrops]
+store = "maildir"
+path = "%[1]s/mail/{user}"
+[users]
+source = "file"
+file = "%[1]s/users"
+`
