@@ -74,7 +74,7 @@ func (r *textReport) retrieving(tlsVersion string, octets int64) progress {
 	bars := mpb.New(mpb.WithOutput(r.out), mpb.WithWidth(min(48, r.p.width-32)))
 	bar := bars.New(octets, mpb.BarStyle().Lbound("").Filler("━").Tip("━").Padding("─").Rbound(""),
 		mpb.PrependDecorators(decor.Name("  ")),
-		mpb.AppendDecorators(decor.CountersKibiByte(" % .1f of % .1f")))
+		mpb.AppendDecorators(decor.CountersKiloByte(" % .1f of % .1f")))
 	return &barred{lines: lines{r: r, keep: true}, bars: bars, bar: bar}
 }
 
@@ -205,7 +205,7 @@ END`, pyQuote(cert), pyQuote(host), port, pyQuote(demoUser), pyQuote(demoPasswor
 	r.line("curl --cacert %s --user %s:%s pop3s://%s/1", shQuote(cert), demoUser, demoPassword, d.tls)
 	r.line("")
 	r.line("%s", r.p.faint("# By hand: type USER demo, PASS demo, LIST, RETR 1, QUIT"))
-	r.line("openssl s_client -crlf -quiet -connect %s -CAfile %s", d.tls, shQuote(cert))
+	r.line("openssl s_client -crlf -quiet -connect %s \\\n  -CAfile %s", d.tls, shQuote(cert))
 	r.line("")
 }
 

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -49,14 +50,19 @@ func (c *certificates) reload() error {
 	if info, err := os.Stat(c.keyFile); err == nil && info.Mode().Perm()&0o007 != 0 {
 		c.log.Warn("the private key is open to every user of this machine: run chmod o=", "key", c.keyFile)
 	}
-	switch left := time.Until(pair.Leaf.NotAfter); {
-	case left <= 0:
-		c.log.Error("the certificate has expired: mail programs will refuse it", "certificate", c.certFile, "expired", pair.Leaf.NotAfter)
-	case left < expiryWarning:
-		c.log.Warn("the certificate expires soon", "certificate", c.certFile, "expires", pair.Leaf.NotAfter)
-	}
+	c.warn(pair.Leaf)
 	c.current.Store(&pair)
 	return nil
+}
+
+// warn complains of a certificate that is near its end or past it.
+func (c *certificates) warn(leaf *x509.Certificate) {
+	switch left := time.Until(leaf.NotAfter); {
+	case left <= 0:
+		c.log.Error("the certificate has expired: mail programs will refuse it", "certificate", c.certFile, "expired", leaf.NotAfter)
+	case left < expiryWarning:
+		c.log.Warn("the certificate expires soon", "certificate", c.certFile, "expires", leaf.NotAfter)
+	}
 }
 
 // config gives the TLS configuration of the server. With a list of ALPN
