@@ -35,6 +35,7 @@ pop3server < internal/directory, internal/guard
 EVERYTHING < internal/config
 EVERYTHING, internal/config < internal/console
 EVERYTHING, internal/config, internal/console < internal/daemon
+NONE < internal/cli/demomail
 EVERYTHING, internal/config, internal/console, internal/daemon < internal/cli
 internal/cli < cmd/poplin
 `
@@ -46,6 +47,7 @@ const testRules = `
 maildrop/memory, maildrop/maildroptest < pop3server
 pop3server, maildrop/memory, maildrop < pop3client
 maildrop/maildroptest < maildrop/memory, maildrop/maildir, maildrop/bucket
+maildrop/memory < maildrop/maildroptest
 pop3server, maildrop/memory < internal/conformance
 pop3server, maildrop/memory, maildrop/maildir < internal/fetch, internal/directory, internal/delivery
 `
@@ -55,10 +57,11 @@ pop3server, maildrop/memory, maildrop/maildir < internal/fetch, internal/directo
 var libraries = map[string][]string{
 	"github.com/alecthomas/kong":      {"internal/cli", "internal/config", "internal/daemon"},
 	"github.com/vbauerster/mpb":       {"internal/cli"},
+	"github.com/mattn/go-runewidth":   {"internal/cli"},
 	"golang.org/x/term":               {"internal/cli"},
 	"github.com/pelletier/go-toml":    {"internal/config", "internal/cli"},
 	"github.com/go-crypt":             {"internal/directory", "internal/cli"},
-	"github.com/emersion/go-sasl":     {"sasl", "pop3client", "pop3server", "internal/directory", "internal/fetch", "internal/cli"},
+	"github.com/emersion/go-sasl":     {"sasl", "pop3client", "pop3server", "pop3test", "internal/directory", "internal/fetch", "internal/cli"},
 	"github.com/aws/aws-sdk-go-v2":    {"maildrop/bucket"},
 	"github.com/prometheus":           {"internal/console", "internal/daemon"},
 	"go.opentelemetry.io":             {"internal/console", "internal/daemon"},
