@@ -157,13 +157,14 @@ func TestSymlinks(t *testing.T) {
 	}
 	t.Run("the lock", func(t *testing.T) {
 		b := victim(t)
-		if err := os.Symlink("/tmp/elsewhere", filepath.Join(b.path, lockName)); err != nil {
+		elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+		if err := os.Symlink(elsewhere, filepath.Join(b.path, lockName)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := b.Open(t.Context(), user); !errors.Is(err, maildrop.ErrTemporary) {
 			t.Errorf("Open: %v, want ErrTemporary", err)
 		}
-		if _, err := os.Lstat("/tmp/elsewhere"); err == nil {
+		if _, err := os.Lstat(elsewhere); err == nil {
 			t.Error("a file outside the root was made")
 		}
 	})
