@@ -139,7 +139,9 @@ func (c *Client) parseStatus(name, line string, secrets []string) (string, error
 	var negative *pop3.Error
 	switch {
 	case err == nil:
-		c.trace.server("+OK " + scrub(text, secrets))
+		if c.trace.on() {
+			c.trace.server(strings.TrimSpace("+OK " + scrub(text, secrets)))
+		}
 		return text, nil
 	case errors.As(err, &negative):
 		negative.Text = pop3.Sanitize(scrub(negative.Text, secrets))

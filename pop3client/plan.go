@@ -52,11 +52,11 @@ func sizeOf(listings []pop3.Listing, n int) int64 {
 	return listings[i].Octets
 }
 
-// lists asks for LIST and UIDL, as far as the options do not hold them.
-func (c *Client) lists(ctx context.Context, opts RetrieveOptions, pipelining bool) ([]pop3.Listing, []pop3.UID, error) {
-	listings, uids := opts.Listings, opts.UIDs
+// lists asks for LIST and UIDL, as far as the options do not hold them. A
+// server that refuses UIDL gives no unique-ids.
+func (c *Client) lists(ctx context.Context, opts RetrieveOptions, pipelining bool) (listings []pop3.Listing, uids []pop3.UID, err error) {
+	listings, uids = opts.Listings, opts.UIDs
 	both := listings == nil && uids == nil
-	var err error
 	if both && pipelining {
 		listings, uids, err = c.listUidl(ctx)
 	} else {
@@ -64,11 +64,10 @@ func (c *Client) lists(ctx context.Context, opts RetrieveOptions, pipelining boo
 			listings, err = c.List(ctx)
 		}
 		if err == nil && uids == nil {
-			uids, err = c.Uidl(ctx)
+			if uids, err = c.Uidl(ctx); isRefusal(err) {
+				uids, err = nil, nil
+			}
 		}
-	}
-	if isRefusal(err) && listings != nil { // of UIDL
-		err = nil
 	}
 	if err == nil && both && uids != nil {
 		err = c.agree(listings, uids)
@@ -76,8 +75,8 @@ func (c *Client) lists(ctx context.Context, opts RetrieveOptions, pipelining boo
 	return listings, uids, err
 }
 
-// listUidl sends LIST and UIDL in one write. Where the server refuses UIDL
-// alone, listings come with the error.
+// listUidl sends LIST and UIDL in one write. The unique-ids are nil where the
+// server refuses UIDL.
 func (c *Client) listUidl(ctx context.Context) ([]pop3.Listing, []pop3.UID, error) {
 	if err := c.begin(ctx, "LIST"); err != nil {
 		return nil, nil, err
@@ -99,11 +98,13 @@ func (c *Client) listUidl(ctx context.Context) ([]pop3.Listing, []pop3.UID, erro
 		return nil, nil, uidlErr
 	case listErr != nil:
 		return nil, nil, listErr
+	case uidlErr != nil:
+		u.all = nil
 	}
 	if err := errors.Join(l.finish(), u.finish()); err != nil {
 		return nil, nil, c.broken(err)
 	}
-	return l.all, u.all, uidlErr
+	return l.all, u.all, nil
 }
 
 // agree checks that LIST and UIDL are about the same messages.
