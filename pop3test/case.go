@@ -66,6 +66,11 @@ func Load(fsys fs.FS) ([]*Case, error) {
 // Parse reads the transcripts of one archive. Name is what the names of its
 // cases begin with.
 func Parse(name string, data []byte) ([]*Case, error) {
+	for line := range strings.Lines(string(data)) {
+		if strings.TrimRight(line, "\r\n") == "-- --" { // txtar's reader cannot bear it
+			return nil, errors.New("a file of the archive has no name")
+		}
+	}
 	archive := txtar.Parse(data)
 	opts := Options{Users: map[string]string{DefaultUser: DefaultPassword}}
 	now, later := map[int][]byte{}, map[int][]byte{}

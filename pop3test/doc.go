@@ -20,7 +20,10 @@
 //
 // A line of a transcript is one of
 //
-//	# text              a comment; a transcript begins with one
+//	# text              a comment; a transcript begins with one that says
+//	                    what must hold and which RFC asks for it, or that
+//	                    it is a trap into which implementations have fallen,
+//	                    or that it was decided where the RFCs leave it open
 //	C: text             the client sends text and CRLF
 //	C| text             the client sends text and nothing else
 //	S: text             the server sends text and CRLF

@@ -14,7 +14,7 @@ import (
 
 // What a transcript proves is worth no more than what it notices. Each of
 // these servers is broken in one way; the transcript named must fail on it,
-// and pass on the server that is whole. style.md 21.
+// and pass on the server that is whole.
 
 // brokenWire replaces octets in what a server sends.
 func brokenWire(old, new string) func(Starter) Starter {

@@ -20,13 +20,14 @@ func parse(t *testing.T, text string) *Script {
 	return s
 }
 
-// both plays one script by two players.
-func both(ctx context.Context, client, server *Script, p Player) (clientErr, serverErr error) {
+// both plays scripts by two players, each with a split of its own.
+func both(ctx context.Context, client, server *Script, p Player, split func() Split) (clientErr, serverErr error) {
 	a, b := net.Pipe()
 	done := make(chan error)
 	serverTLS, clientTLS := TLSConfigs()
 	atServer, atClient := p, p
 	atServer.TLS, atClient.TLS = serverTLS, clientTLS
+	atServer.Split, atClient.Split = split(), split()
 	go func() { done <- server.PlayServer(ctx, b, atServer) }()
 	clientErr = client.PlayClient(ctx, a, atClient)
 	return clientErr, <-done
@@ -58,19 +59,22 @@ S| bye
 // TestPlayersAgree: a script played on both sides is kept to, however it is split.
 func TestPlayersAgree(t *testing.T) {
 	s := parse(t, session)
-	splits := []Split{{}, Whole(), Octets(), Random(1), Random(2)}
+	splits := []func() Split{
+		func() Split { return Split{} }, Whole, Octets,
+		func() Split { return Random(1) }, func() Split { return Random(2) },
+	}
 	for k := range 40 {
-		splits = append(splits, At(k))
+		splits = append(splits, func() Split { return At(k) })
 	}
 	for _, split := range splits {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
-			a, b := both(t.Context(), s, s, Player{Split: split, Delay: time.Second, Timeout: 3 * time.Hour, UIDs: []string{"x"}})
+			a, b := both(t.Context(), s, s, Player{Delay: time.Second, Timeout: 3 * time.Hour, UIDs: []string{"x"}}, split)
 			if a != nil || b != nil {
-				t.Errorf("%s: client %v, server %v", split.Name, a, b)
+				t.Errorf("%s: client %v, server %v", split().Name, a, b)
 			}
 			if since := time.Since(start); since < time.Hour+5*time.Second {
-				t.Errorf("%s: took %v, so that delays were left out", split.Name, since)
+				t.Errorf("%s: took %v, so that delays were left out", split().Name, since)
 			}
 		})
 	}
@@ -112,7 +116,7 @@ func TestPlayersDiffer(t *testing.T) {
 	} {
 		client, server := parse(t, test.client), parse(t, test.server)
 		synctest.Test(t, func(t *testing.T) {
-			a, b := both(t.Context(), client, server, Player{})
+			a, b := both(t.Context(), client, server, Player{}, Whole)
 			for side, got := range map[string]error{"client": a, "server": b} {
 				want := map[string]string{"client": test.atClient, "server": test.atServer}[side]
 				if want != "" && (got == nil || !strings.Contains(got.Error(), want)) || test.atClient+test.atServer == "" && got != nil {

@@ -9,7 +9,7 @@ import (
 var transcripts = os.DirFS("../testdata/transcripts")
 
 // TestServer runs every transcript against Poplin's server.
-// style.md 17; hostile.md "Server: input", first line.
+// However the octets are split, the transcript is the same.
 func TestServer(t *testing.T) { RunServer(t, transcripts, Poplin) }
 
 // TestClient runs against Poplin's client what a client would send of them.
