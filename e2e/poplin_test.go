@@ -13,6 +13,7 @@ import (
 type poplinServer struct {
 	server
 	process *process
+	dir     string // all its files
 	config  string // file
 }
 
@@ -27,27 +28,28 @@ func startPoplin(t *testing.T, inClear bool) poplinServer {
 			user: "bela", password: "pass word", authority: newAuthority(t, dir),
 			maildir: maildir(filepath.Join(dir, "mail", "bela")),
 		},
+		dir:    dir,
 		config: filepath.Join(dir, "poplin.toml"),
 	}
 	if err := os.Mkdir(filepath.Join(dir, "mail"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s.configure(t, dir, inClear, "127.0.0.1:0", "127.0.0.1:0")
+	s.configure(t, inClear, "127.0.0.1:0", "127.0.0.1:0")
 	add := command(t, poplin, "user", "add", "--config", s.config, s.user)
 	add.Stdin = strings.NewReader(s.password + "\n")
 	run(t, add)
 	newMaildir(t, string(s.maildir))
 	s.process, s.plain, s.tls = startListening(t, func(plain, tls string) *exec.Cmd {
-		s.configure(t, dir, inClear, plain, tls)
+		s.configure(t, inClear, plain, tls)
 		return s.command()
 	})
 	return s
 }
 
 // configure writes the configuration file.
-func (s poplinServer) configure(t *testing.T, dir string, inClear bool, plain, tls string) {
+func (s poplinServer) configure(t *testing.T, inClear bool, plain, tls string) {
 	t.Helper()
-	text := fmt.Sprintf(poplinToml, dir, plain, tls, !inClear)
+	text := fmt.Sprintf(poplinToml, s.dir, plain, tls, !inClear)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
