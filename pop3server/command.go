@@ -142,7 +142,7 @@ func (s *session) check(form args, rest string, given bool) (argument, error) {
 		}
 		return argument{text: rest}, nil
 	}
-	fields := strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == '\t' })
+	fields := strings.FieldsFunc(strings.TrimRight(rest, "\t "), func(r rune) bool { return r == ' ' })
 	switch {
 	case form == noArgument && len(fields) == 0, form == anyMessage && len(fields) == 0:
 		return argument{}, nil

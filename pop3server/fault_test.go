@@ -121,6 +121,16 @@ func TestBrokenMessageIsCutWithoutTerminator(t *testing.T) {
 			}
 		})
 	}
+	// What was answered before still arrives.
+	broken := &faulty{Store: store(t, message), read: func(io.ReadCloser) (io.ReadCloser, error) {
+		return &part{strings.NewReader(message[:16]), errors.New("disk")}, nil
+	}}
+	_, at := serve(t, broken, somebody, clear)
+	q := login(t, at)
+	q.send("NOOP\r\nRETR 1\r\nNOOP\r\n")
+	if got, _ := io.ReadAll(q.r); string(got) != "+OK Nothing done\r\n+OK 24 octets\r\nSubject: x\r\n\r\none\r\n" {
+		t.Errorf("before a cut: %q", got)
+	}
 	// TOP that does not come so far is not disturbed.
 	s := &faulty{Store: store(t, message), read: func(io.ReadCloser) (io.ReadCloser, error) {
 		return &part{strings.NewReader(message[:16]), errors.New("disk")}, nil

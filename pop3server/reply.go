@@ -10,6 +10,8 @@ import (
 
 // errCut ends a session without a reply: the connection is lost, or part of a
 // message is sent, and any more would make the client take it for the whole.
+// What was gathered until then still leaves: replies to commands before, and
+// the part of the message, which nobody takes for the whole without its end.
 var errCut = errors.New("connection cut")
 
 // The negative replies that handlers return. Their texts are the keys of the
@@ -50,7 +52,7 @@ func (s *session) reply(err error) {
 		return
 	}
 	if errors.Is(err, errCut) {
-		s.abandon()
+		s.closing = true
 		return
 	}
 	e := s.replyFor(err)
@@ -95,14 +97,3 @@ func (s *session) who() string {
 
 // ok writes a positive reply.
 func (s *session) ok(text string) { s.w.Line("+OK ", s.say(text)) }
-
-// abandon ends the session without sending what is gathered.
-func (s *session) abandon() {
-	s.closing = true
-	s.w.Reset(closedWriter{})
-}
-
-// closedWriter stands for the client of a session that was abandoned.
-type closedWriter struct{}
-
-func (closedWriter) Write([]byte) (int, error) { return 0, errCut }

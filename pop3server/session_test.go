@@ -92,6 +92,13 @@ func TestNumbersNeverWrap(t *testing.T) {
 		p.do("TOP "+n+" 1", "-ERR")
 		p.do("TOP 1 -"+n, "-ERR")
 	}
+	for _, c := range []string{"TOP 1\t0", "RETR\t1", "LIST 1\t", "LIST 1 2", "TOP 1", "TOP", "RETR", "DELE "} {
+		want := "-ERR"
+		if c == "LIST 1\t" {
+			want = "+OK 1 3" // blanks behind it are tolerated
+		}
+		p.do(c, want)
+	}
 	p.do("STAT", "+OK 2 6")
 	p.do("TOP 1 99999999999999", "+OK")
 	p.lines()

@@ -21,14 +21,12 @@ func (s *session) stls(ctx context.Context, _ argument) error {
 	if s.r.Buffered() > 0 {
 		s.log.Warn("octets behind STLS: connection closed")
 		s.why = "octets behind STLS"
-		s.abandon()
-		return nil
+		return errCut
 	}
 	s.ok(textStartTLS)
 	s.setReadDeadline()
 	if s.w.Flush() != nil || !s.handshake(ctx, config) {
-		s.abandon()
-		return nil
+		return errCut
 	}
 	s.r.Reset(s.stream)
 	s.state = pop3.Authorization
