@@ -56,6 +56,16 @@ func firstError(c *Client, ctx context.Context, opts RetrieveOptions) error {
 	return nil
 }
 
+// A refusal that says nothing is an error that says so.
+func TestRefusalWithoutReason(t *testing.T) {
+	c := connect(t, "C: NOOP\nS: -ERR")
+	err := c.Noop(t.Context())
+	wantRefusal(t, err, "", "")
+	if want := "pop3client: NOOP: -ERR without a reason"; err.Error() != want {
+		t.Errorf("error %q, want %q", err, want)
+	}
+}
+
 // The longest lines that may be sent are sent.
 func TestLongestLine(t *testing.T) {
 	name := strings.Repeat("x", pop3.MaxCommandLine-len("USER \r\n"))

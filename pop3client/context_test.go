@@ -234,3 +234,20 @@ func TestAbortInMessage(t *testing.T) {
 		t.Errorf("closing gives %v, want ErrClosed", err)
 	}
 }
+
+// A context that ends just when its operation does interrupts nothing any more.
+func TestInterruptTooLate(t *testing.T) {
+	c := connect(t, "C: NOOP\nS: +OK\nC: NOOP\nS: +OK")
+	must(t, c.begin(t.Context(), "STAT"))
+	operation := c.base.operation
+	c.end()
+	c.base.interrupt(operation)
+	if c.base.wasInterrupted() {
+		t.Error("interrupted between operations")
+	}
+	must(t, c.Noop(t.Context()))
+	must(t, c.begin(t.Context(), "STAT"))
+	c.base.interrupt(operation)
+	c.end()
+	must(t, c.Noop(t.Context()))
+}

@@ -114,6 +114,9 @@ func argumentError(name, reason string) error {
 
 // refused makes the error for a negative reply to the command.
 func refused(name string, e *pop3.Error) error {
+	if *e == (pop3.Error{}) {
+		return fmt.Errorf("pop3client: %s: -ERR without a reason%w", name, e)
+	}
 	return fmt.Errorf("pop3client: %s: -ERR %w", name, e)
 }
 

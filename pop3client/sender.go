@@ -37,13 +37,12 @@ func (s *sender) run(w io.Writer) {
 		batch := s.buf
 		s.buf = spare[:0]
 		s.mu.Unlock()
-		if len(batch) == 0 {
-			continue
+		if len(batch) > 0 {
+			if _, err := w.Write(batch); err != nil {
+				return
+			}
 		}
-		if _, err := w.Write(batch); err != nil {
-			return
-		}
-		spare = batch
+		spare = batch // never the one that send appends to
 	}
 }
 
