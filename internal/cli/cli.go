@@ -35,6 +35,7 @@ type commands struct {
 	Demo    demoCmd    `cmd:"" help:"See it work: serve a few messages on this machine, retrieve and check them."`
 	User    userCmd    `cmd:"" help:"Add, change, remove and list users."`
 	Config  configCmd  `cmd:"" help:"Check and print the configuration."`
+	Check   checkCmd   `cmd:"" help:"Check any POP3 server against the RFCs."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -80,6 +81,9 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitOK
 	case errors.Is(err, errReported):
 		return exitFailure
+	case errors.As(err, new(notRun)):
+		fmt.Fprintf(errOut, "poplin: %v\n", err)
+		return exitNotRun
 	default:
 		fmt.Fprintf(errOut, "poplin: %s\n", strings.ReplaceAll(err.Error(), "\n", "\npoplin: "))
 		return exitFailure

@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/cli/demomail"
@@ -76,7 +73,7 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, again, stop := interruptible(ctx)
 	defer stop()
 	state, err := openDemoState(c.State)
 	if err != nil {
@@ -84,7 +81,7 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	defer state.Close()
 	d := &demo{cmd: c, state: state, report: newReporter(c, t)}
-	err = d.run(ctx, stop)
+	err = d.run(ctx, again)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return errors.New("demo: interrupted")
 	}
@@ -101,7 +98,7 @@ func loopbackOnly(addr string) error {
 	return nil
 }
 
-func (d *demo) run(ctx context.Context, stop func()) error {
+func (d *demo) run(ctx context.Context, again <-chan struct{}) error {
 	cfg, err := d.state.prepare(ctx, d.cmd.Listen, d.cmd.ListenTLS)
 	if err != nil {
 		return err
@@ -127,8 +124,7 @@ func (d *demo) run(ctx context.Context, stop func()) error {
 	}
 	d.report.hints(d)
 	d.report.serving()
-	stop() // from now on Ctrl-C is waitForSignal's
-	return waitForSignal(context.WithoutCancel(ctx), d.daemon)
+	return serveUntil(ctx, again, d.daemon)
 }
 
 // deliver fills the Maildir and notes what must come out of it.

@@ -48,6 +48,8 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	ctx, again, stop := interruptible(ctx)
+	defer stop()
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -66,30 +68,45 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 			}
 		}
 	}()
-	return waitForSignal(ctx, d)
+	return serveUntil(ctx, again, d)
 }
 
-// waitForSignal serves until SIGINT or SIGTERM, and drains. A second signal
-// cuts what is left.
-func waitForSignal(ctx context.Context, d *daemon.Daemon) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// interruptible gives a context that the first SIGINT or SIGTERM ends; the
+// second closes again. stop gives the signals back.
+func interruptible(parent context.Context) (ctx context.Context, again <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	second, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		for n := 1; n <= 2; n++ {
+			select {
+			case <-signals:
+				cancel()
+				if n == 2 {
+					close(second)
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ctx, second, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel()
+	}
+}
+
+// serveUntil serves until ctx ends, and drains; again cuts what is left.
+func serveUntil(ctx context.Context, again <-chan struct{}, d *daemon.Daemon) error {
 	ended := make(chan struct{})
 	defer close(ended)
 	go func() {
-		for {
-			select {
-			case <-signals:
-				if ctx.Err() != nil {
-					d.Close()
-				}
-				cancel()
-			case <-ended:
-				return
-			}
+		select {
+		case <-again:
+			d.Close()
+		case <-ended:
 		}
 	}()
 	return d.Wait(ctx)
