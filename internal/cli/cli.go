@@ -95,7 +95,7 @@ const defaultConfig = "/etc/poplin/poplin.toml"
 
 // configFlag is the flag of all commands that read the configuration.
 type configFlag struct {
-	Config string `short:"c" placeholder:"FILE" default:"${config}" env:"POPLIN_CONFIG" type:"path" help:"Configuration file (default: ${config}, or what $$POPLIN_CONFIG names)."`
+	Config string `short:"c" placeholder:"FILE" default:"${config}" env:"POPLIN_CONFIG" type:"path" help:"Configuration file (default: ${config})."`
 }
 
 func (f configFlag) load() (*config.Config, error) {

@@ -5,8 +5,8 @@ type Severity string
 
 // The severities.
 const (
-	Must   Severity = "must"   // an RFC demands it, or mail is at risk
-	Should Severity = "should" // an RFC recommends it, or safety does
+	Must   Severity = "must"   // an RFC demands it, and clients or mail come to harm without it
+	Should Severity = "should" // an RFC recommends it, or demands it where nobody is hurt; or safety does
 	Habit  Severity = "habit"  // no RFC asks for it, but clients in use do
 )
 

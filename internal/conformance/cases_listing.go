@@ -44,7 +44,7 @@ var statCases = []Case{
 		Steps: []Step{cmd("NOOP", isOK), inStep},
 	},
 	{
-		Name: "noop/argument", Section: "RFC 1939 section 5, NOOP", Severity: Habit,
+		Name: "noop/argument", Section: "RFC 1939 section 3 and section 5, NOOP", Severity: Should,
 		Why:   "What has no arguments gets none: a surplus one says that client and server are out of step.",
 		Needs: login,
 		Steps: []Step{cmd("NOOP 1", isErr), inStep},

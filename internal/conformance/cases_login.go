@@ -9,8 +9,8 @@ import (
 
 var loginCases = []Case{
 	{
-		Name: "user/no-argument", Section: "RFC 1939 section 7, USER", Severity: Must,
-		Why:   "USER needs a name.",
+		Name: "user/no-argument", Section: "RFC 1939 section 3 and section 7, USER", Severity: Should,
+		Why:   "USER needs a name: what is not well formed is answered by -ERR.",
 		Steps: []Step{cmd("USER", isErr)},
 	},
 	{

@@ -28,15 +28,18 @@ var retrCases = []Case{
 		Why:   "Each dot at the start of a line is doubled, at the very first octet too: a line of one dot would end the message in its midst.",
 		Needs: oneMessage,
 		Steps: []Step{func(s *session) error {
-			dots := 0
+			stuffed := 0
 			for _, m := range s.found.small {
-				_, stuffed, err := s.askText(fmt.Sprintf("RETR %d", m.Number))
+				_, seen, err := s.askText(fmt.Sprintf("RETR %d", m.Number))
 				if err != nil {
 					return err
 				}
-				dots += stuffed
+				if seen.bare != "" {
+					return fmt.Errorf("message %d: a line begins with a dot that is not stuffed: %q", m.Number, short(seen.bare))
+				}
+				stuffed += seen.stuffed
 			}
-			if dots == 0 {
+			if stuffed == 0 {
 				return notApplicable("no message has a line that begins with a dot")
 			}
 			return nil

@@ -63,35 +63,42 @@ func (c *conn) rawLine() (string, error) {
 	return line, nil
 }
 
-// content reads a multi-line reply behind its status line, dots unstuffed, up
-// to the terminator. Stuffed counts the lines that began with a dot.
-func (c *conn) content() (text string, stuffed int, err error) {
+// dots counts the lines of a reply that begin with a dot.
+type dots struct {
+	stuffed int
+	bare    string // the first that is not stuffed: a client drops its dot
+}
+
+// content reads a multi-line reply behind its status line, dots unstuffed as
+// clients do it, up to the terminator.
+func (c *conn) content() (text string, seen dots, err error) {
 	var b strings.Builder
 	bol := true
 	for {
 		piece, err := c.r.ReadSlice('\n')
 		full := errors.Is(err, bufio.ErrBufferFull)
 		if err != nil && !full {
-			return "", 0, fmt.Errorf("no terminator: %w", c.failed(err))
+			return "", seen, fmt.Errorf("no terminator: %w", c.failed(err))
 		}
 		s := string(piece)
 		if bol && s[0] == '.' {
 			if s == ".\r\n" {
 				c.log.add("S: ", fmt.Sprintf("(%d octets and the terminator)", b.Len()))
-				return b.String(), stuffed, nil
+				return b.String(), seen, nil
 			}
-			if !strings.HasPrefix(s, "..") {
-				return "", 0, fmt.Errorf("a line begins with a dot that is not stuffed: %q", pop3.Sanitize(s))
+			if s[1:2] == "." {
+				seen.stuffed++
+			} else if seen.bare == "" {
+				seen.bare = s
 			}
 			s = s[1:]
-			stuffed++
 		}
 		b.WriteString(s)
 		if b.Len() > maxListing {
-			return "", 0, fmt.Errorf("the reply has more than %d octets", maxListing)
+			return "", seen, fmt.Errorf("the reply has more than %d octets", maxListing)
 		}
 		if bol = !full; bol && !strings.HasSuffix(b.String(), "\r\n") {
-			return "", 0, fmt.Errorf("a line ends with a bare LF: %q", pop3.Sanitize(s))
+			return "", seen, fmt.Errorf("a line ends with a bare LF: %q", pop3.Sanitize(s))
 		}
 	}
 }

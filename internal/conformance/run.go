@@ -58,7 +58,11 @@ func Run(ctx context.Context, target Target, cases []Case) (Report, error) {
 		if err := ctx.Err(); err != nil {
 			return report, err
 		}
-		report.Results = append(report.Results, runCase(ctx, &target, found, &cases[i]))
+		result := runCase(ctx, &target, found, &cases[i])
+		report.Results = append(report.Results, result)
+		if target.Each != nil {
+			target.Each(result)
+		}
 	}
 	return report, ctx.Err()
 }

@@ -81,9 +81,11 @@ func TestRunCancelled(t *testing.T) {
 	_, target := startReference(t, NoTLS, mutation{})
 	ctx, cancel := context.WithCancel(t.Context())
 	stop := Case{Name: "stop", Steps: []Step{func(*session) error { cancel(); return nil }}}
+	var told []string
+	target.Each = func(r Result) { told = append(told, r.Name) }
 	report, err := Run(ctx, target, []Case{{Name: "first"}, stop, {Name: "never"}})
-	if !errors.Is(err, context.Canceled) || len(report.Results) != 2 {
-		t.Errorf("%v, %d results", err, len(report.Results))
+	if !errors.Is(err, context.Canceled) || len(report.Results) != 2 || !slices.Equal(told, []string{"first", "stop"}) {
+		t.Errorf("%v, %d results, told of %q", err, len(report.Results), told)
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -185,27 +187,40 @@ func TestContent(t *testing.T) {
 		".\r\n":             "",
 		"..\r\n.\r\n":       "",
 		strings.Repeat("x", maxLine*2) + "\r\n.\r\n":  "",
-		strings.Repeat("x", maxLine-1) + "\r\n.x\r\n": "not stuffed",
-		"a\n.\r\n":    "bare LF",
-		".\n":         "not stuffed",
-		".a\r\n.\r\n": "not stuffed",
-		"a\r\n":       "no terminator",
-		"a\r\n.":      "no terminator",
-		"":            "no terminator",
+		strings.Repeat("x", maxLine-1) + "\r\n.x\r\n": "no terminator",
+		"a\n.\r\n": "bare LF",
+		".\n":      "bare LF",
+		"a\r\n":    "no terminator",
+		"a\r\n.":   "no terminator",
+		"":         "no terminator",
 	} {
 		local, remote := net.Pipe()
 		go func() {
 			remote.Write([]byte(stream))
 			remote.Close()
 		}()
-		text, stuffed, err := newConn(local, &transcript{}).content()
+		text, seen, err := newConn(local, &transcript{}).content()
 		local.Close()
-		if want == "" && (err != nil || len(text)+stuffed+3 != len(stream)) {
+		if want == "" && (err != nil || len(text)+seen.stuffed+3 != len(stream)) {
 			t.Errorf("%.20q: %d octets, %v", stream, len(text), err)
 		}
 		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%.20q: %v, want an error with %q", stream, err, want)
 		}
+	}
+}
+
+// A dot that is not stuffed is dropped, as clients do, and told of.
+func TestContentBareDot(t *testing.T) {
+	local, remote := net.Pipe()
+	defer local.Close()
+	go func() {
+		remote.Write([]byte("a\r\n.b\r\n..c\r\n.d\r\n.\r\n"))
+		remote.Close()
+	}()
+	text, seen, err := newConn(local, &transcript{}).content()
+	if text != "a\r\nb\r\n.c\r\nd\r\n" || seen != (dots{1, ".b\r\n"}) || err != nil {
+		t.Errorf("%q, %v, %v", text, seen, err)
 	}
 }
 

@@ -207,19 +207,19 @@ func (s *session) askList(command string) ([]string, error) {
 }
 
 // askText is askList for a message.
-func (s *session) askText(command string) (text string, stuffed int, err error) {
+func (s *session) askText(command string) (text string, seen dots, err error) {
 	reply, err := s.ask(command)
 	if err != nil {
-		return "", 0, err
+		return "", seen, err
 	}
 	if !isOK.match(reply) {
-		return "", 0, fmt.Errorf("%s: want %s, got %q", s.expand(command), isOK.what, pop3.Sanitize(reply))
+		return "", seen, fmt.Errorf("%s: want %s, got %q", s.expand(command), isOK.what, pop3.Sanitize(reply))
 	}
-	text, stuffed, err = s.conn.content()
+	text, seen, err = s.conn.content()
 	if err != nil {
 		err = fmt.Errorf("%s: %w", s.expand(command), err)
 	}
-	return text, stuffed, err
+	return text, seen, err
 }
 
 // capabilities asks CAPA. Works is false where the server does not know it.

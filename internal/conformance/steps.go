@@ -48,7 +48,7 @@ func reply(m matcher) Step {
 // cmd sends a command line and expects a status line.
 func cmd(command string, m matcher) Step {
 	return func(s *session) error {
-		name := pop3.Sanitize(s.expand(command))
+		name := short(s.expand(command))
 		line, err := s.ask(command)
 		if err != nil {
 			return fmt.Errorf("%q: want %s: %w", name, m.what, err)
@@ -118,6 +118,16 @@ func same(what, got, want string) error {
 	}
 	return fmt.Errorf("%s: %d octets against %d, first different at octet %d: %q against %q",
 		what, len(got), len(want), at, around(got, at), around(want, at))
+}
+
+// short is pop3.Sanitize for what need not be shown to its end.
+func short(text string) string {
+	const limit = 60
+	text = pop3.Sanitize(text)
+	if runes := []rune(text); len(runes) > limit {
+		return string(runes[:limit]) + "..."
+	}
+	return text
 }
 
 func around(s string, at int) string {

@@ -39,6 +39,9 @@ type Target struct {
 	// a failed login after 15 seconds only.
 	Timeout time.Duration
 
+	// Each, if it is set, is told of each result as soon as it is there.
+	Each func(Result)
+
 	// Dial opens connections. Nil: a net.Dialer does.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
