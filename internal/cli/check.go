@@ -44,7 +44,7 @@ type checkCmd struct {
 func (checkCmd) Help() string {
 	return `Runs over a hundred small sessions, each with its section of the RFCs. No mail is
 deleted unless --destructive is given: a session that marks a message never ends in
-QUIT. Two logins with a wrong password or more are tried, which some servers count
+QUIT. About ten logins with wrong credentials are tried, which some servers count
 against the address that they come from.
 
 A case weighs "must" (an RFC demands it, and clients or mail come to harm without it),
