@@ -59,12 +59,14 @@ type visit struct {
 // testClient runs a client against `poplin serve` in every transport: it
 // retrieves and keeps, comes back, finds what came meanwhile, and deletes.
 func testClient(t *testing.T, c client) {
+	t.Parallel()
 	transports := []transport{inClear, overSTLS, overTLS}
 	if c.noSTLS {
 		transports = []transport{inClear, overTLS}
 	}
 	for _, tr := range transports {
 		t.Run(string(tr), func(t *testing.T) {
+			t.Parallel()
 			letters := corpus()
 			s := startPoplin(t, tr == inClear).server
 			s.maildir.fill(t, letters, 0)

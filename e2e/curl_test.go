@@ -61,7 +61,7 @@ func curlConfig(v visit, message, options string) string {
 	case overTLS:
 		scheme = "pop3s"
 	}
-	return fmt.Sprintf("url = \"%s://%s/%s\"\nuser = \"%s:%s\"\ncacert = %q\nsilent\nshow-error\nmax-time = 60\n%s%s\n",
+	return fmt.Sprintf("url = \"%s://%s/%s\"\nuser = \"%s:%s\"\ncacert = %q\nsilent\nshow-error\nmax-time = 180\n%s%s\n",
 		scheme, v.addr(v.transport), message, v.user, v.password, v.authority.ca, tls, options)
 }
 

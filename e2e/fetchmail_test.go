@@ -72,7 +72,7 @@ set no bouncemail
 set invisible
 set idfile "%[1]s/ids"
 set pidfile "%[1]s/pid"
-poll 127.0.0.1 service %[2]s protocol POP3 timeout 60 uidl
+poll 127.0.0.1 service %[2]s protocol POP3 timeout 180 uidl
   user %[3]q password %[4]q is nobody here no rewrite %[5]s %[6]s
   mda "cat >$(mktemp %[7]s/XXXXXXXXXX)"
 `, v.state, port(v.addr(v.transport)), v.user, v.password, keep, tls, v.out))

@@ -43,7 +43,7 @@ server = 127.0.0.1
 port = %s
 username = %s
 password = %s
-timeout = 60
+timeout = 180
 %s
 [destination]
 type = Maildir

@@ -26,7 +26,7 @@ port %s
 user %s
 password %s
 auth user
-timeout 60
+timeout 180
 delivery maildir %s
 keep %s
 uidls_file %s/uidls

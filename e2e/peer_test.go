@@ -77,8 +77,10 @@ func withoutXUIDL(got []byte) []byte {
 // testPeer runs Poplin's client against a server in every transport: it
 // retrieves and keeps, comes back for what is new, and deletes.
 func testPeer(t *testing.T, p peer) {
+	t.Parallel()
 	for _, tr := range []transport{inClear, overSTLS, overTLS} {
 		t.Run(string(tr), func(t *testing.T) {
+			t.Parallel()
 			s := p.start(t)
 			letters := without(corpus(), p.cannot)
 			s.maildir.fill(t, letters, 0)

@@ -12,9 +12,9 @@ password = sys.stdin.readline().rstrip("\n")
 poplib._MAXLINE = 1 << 20
 context = ssl.create_default_context(cafile=ca)
 if transport == "tls":
-    mail = poplib.POP3_SSL(host, int(port), timeout=60, context=context)
+    mail = poplib.POP3_SSL(host, int(port), timeout=180, context=context)
 else:
-    mail = poplib.POP3(host, int(port), timeout=60)
+    mail = poplib.POP3(host, int(port), timeout=180)
     if transport == "stls":
         mail.stls(context)
 mail.capa()
