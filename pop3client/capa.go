@@ -12,7 +12,8 @@ const maxCapabilities = 256
 // Capa asks for the server's capabilities (RFC 2449 section 5). They differ
 // before and after TLS and login. A server that has no CAPA answers with a
 // *pop3.Error, which other methods of the client take for no capabilities.
-// The client keeps the answer until the state of the session changes.
+// The client keeps the answer until the state of the session changes. The
+// texts are the server's: pop3.Sanitize makes them fit for a terminal.
 func (c *Client) Capa(ctx context.Context) (pop3.Capabilities, error) {
 	var caps pop3.Capabilities
 	cmd := command{name: "CAPA", line: "CAPA", shown: "CAPA"}
@@ -22,11 +23,10 @@ func (c *Client) Capa(ctx context.Context) (pop3.Capabilities, error) {
 		}
 		return nil
 	})
-	switch {
-	case err == nil:
+	if err == nil || isRefusal(err) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		c.caps, c.capsKnown = caps, true
-	case isRefusal(err):
-		c.caps, c.capsKnown = nil, true
 	}
 	return caps, err
 }
@@ -34,8 +34,11 @@ func (c *Client) Capa(ctx context.Context) (pop3.Capabilities, error) {
 // capabilities gives those of the session's state, and asks where they are not
 // known. A refusal stands for none.
 func (c *Client) capabilities(ctx context.Context) (pop3.Capabilities, error) {
-	if c.capsKnown {
-		return c.caps, nil
+	c.mu.Lock()
+	caps, known := c.caps, c.capsKnown
+	c.mu.Unlock()
+	if known {
+		return caps, nil
 	}
 	caps, err := c.Capa(ctx)
 	if isRefusal(err) {
@@ -45,4 +48,8 @@ func (c *Client) capabilities(ctx context.Context) (pop3.Capabilities, error) {
 }
 
 // forget drops the capabilities, since the state of the session has changed.
-func (c *Client) forget() { c.caps, c.capsKnown = nil, false }
+func (c *Client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.caps, c.capsKnown = nil, false
+}

@@ -83,13 +83,10 @@ type Client struct {
 	options Options
 	host    string // the name that STLS verifies, "" where none is known
 
-	encrypted bool // passwords may pass: TLS
-	clear     bool // passwords may pass: the caller said so
+	clear bool // passwords may pass: the caller said so
 
 	greeting  string
 	timestamp string // of APOP
-	caps      pop3.Capabilities
-	capsKnown bool // for this state of the session
 
 	ctx context.Context // of the operation that runs; its own goroutine's alone
 
@@ -97,6 +94,11 @@ type Client struct {
 	busy bool
 	err  error       // why the session is of no use
 	stop func() bool // ends the watch over ctx
+	quit *error      // what Quit said when it was called; nil before
+
+	encrypted bool // passwords may pass: TLS
+	caps      pop3.Capabilities
+	capsKnown bool // for this state of the session
 }
 
 // New makes a client over a connection of the caller's, and reads the

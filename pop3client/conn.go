@@ -1,7 +1,9 @@
 package pop3client
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -26,22 +28,30 @@ type deadlineConn struct {
 
 // Read implements net.Conn.
 func (d *deadlineConn) Read(p []byte) (int, error) {
-	d.mu.Lock()
-	if !d.interrupted {
-		d.Conn.SetReadDeadline(d.deadline())
-	}
-	d.mu.Unlock()
+	defer d.limit(d.Conn.SetReadDeadline, false)()
 	return d.Conn.Read(p)
 }
 
 // Write implements net.Conn.
 func (d *deadlineConn) Write(p []byte) (int, error) {
-	d.mu.Lock()
-	if !d.interrupted && !d.patient {
-		d.Conn.SetWriteDeadline(d.deadline())
-	}
-	d.mu.Unlock()
+	defer d.limit(d.Conn.SetWriteDeadline, true)()
 	return d.Conn.Write(p)
+}
+
+// limit sets the deadline of one read or write; done ends it. A connection
+// that knows no deadlines, such as a channel of SSH, is closed instead.
+func (d *deadlineConn) limit(set func(time.Time) error, write bool) (done func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	done = func() {}
+	if d.interrupted || write && d.patient {
+		return done
+	}
+	if set(d.deadline()) != nil && d.timeout > 0 {
+		timer := time.AfterFunc(d.timeout, func() { d.Conn.Close() })
+		done = func() { timer.Stop() }
+	}
+	return done
 }
 
 func (d *deadlineConn) deadline() time.Time {
@@ -67,7 +77,9 @@ func (d *deadlineConn) interrupt(operation uint64) {
 	defer d.mu.Unlock()
 	if d.operation == operation {
 		d.interrupted = true
-		d.Conn.SetDeadline(longAgo)
+		if d.Conn.SetDeadline(longAgo) != nil {
+			d.Conn.Close()
+		}
 	}
 }
 
@@ -87,4 +99,33 @@ func (d *deadlineConn) patience() {
 	if !d.interrupted {
 		d.Conn.SetWriteDeadline(time.Time{})
 	}
+}
+
+// impatience ends patience: a write, also one that waits already, has that
+// long from now on.
+func (d *deadlineConn) impatience(limit time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.patient = false
+	if d.interrupted {
+		return
+	}
+	if d.Conn.SetWriteDeadline(time.Now().Add(limit)) != nil {
+		d.Conn.Close() // what knows no deadlines could wait for ever
+	}
+}
+
+// silent reports whether nothing comes over conn, which is d or TLS over it,
+// within a moment. The operation that runs goes on after it.
+func (d *deadlineConn) silent(conn net.Conn, moment time.Duration) bool {
+	d.mu.Lock()
+	timeout := d.timeout
+	d.timeout = moment
+	d.mu.Unlock()
+	var one [1]byte
+	n, err := conn.Read(one[:])
+	d.mu.Lock()
+	d.timeout = timeout
+	d.mu.Unlock()
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }

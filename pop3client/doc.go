@@ -21,7 +21,7 @@
 // # Errors
 //
 // A negative reply is a *pop3.Error, with its response code and Temporary, and
-// the session goes on. A reply that cannot be right is a *ProtocolError. After
+// the session goes on, but after one to STLS. A reply that cannot be right is a *ProtocolError. After
 // one of these, after a failure of the connection, and after a context that
 // ended while a command ran, the client is broken: it has closed the
 // connection, every later call gives the same error, and QUIT is never sent,

@@ -144,6 +144,7 @@ func (c *Client) parseStatus(name, line string, secrets []string) (string, error
 		}
 		return text, nil
 	case errors.As(err, &negative):
+		negative.Code = scrubCode(negative.Code, secrets)
 		negative.Text = pop3.Sanitize(scrub(negative.Text, secrets))
 		c.trace.server("-ERR " + negative.Error())
 		return "", refused(name, negative)
@@ -151,6 +152,22 @@ func (c *Client) parseStatus(name, line string, secrets []string) (string, error
 	line = pop3.Sanitize(scrub(line, secrets))
 	c.trace.server(line)
 	return "", c.fail(name, &ProtocolError{name, fmt.Sprintf("reply %q is neither +OK nor -ERR", line)})
+}
+
+// scrubCode drops a response code that echoes a secret, in whatever case. The
+// codes that mean something are kept: a short secret may be part of them.
+func scrubCode(code pop3.Code, secrets []string) pop3.Code {
+	for _, known := range []pop3.Code{pop3.InUse, pop3.LoginDelay, pop3.SysTemp, pop3.SysPerm, pop3.Auth, pop3.UTF8} {
+		if code == known {
+			return code
+		}
+	}
+	for _, secret := range secrets {
+		if secret != "" && strings.Contains(string(code), strings.ToUpper(secret)) {
+			return ""
+		}
+	}
+	return code
 }
 
 // scrub takes secrets out of a text that a server may have echoed.

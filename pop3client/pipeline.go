@@ -2,6 +2,7 @@ package pop3client
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/poplin-mail/poplin/pop3"
 )
@@ -43,13 +44,24 @@ type pipeline struct {
 
 // newPipeline starts a pipeline within the operation that runs; stop ends it.
 func (c *Client) newPipeline(verb string, items []item, count int, octets int64) *pipeline {
-	// The sender's writes need no limit: when the server takes none, no reply
-	// comes either, and the reader's limit strikes.
+	// While replies are read the sender's writes need no limit: when the server
+	// takes none, no reply comes either, and the reader's limit strikes.
 	c.base.patience()
 	return &pipeline{c: c, verb: verb, items: items, count: count, octets: octets, sender: newSender(c.conn)}
 }
 
-func (p *pipeline) stop() { p.sender.stop() }
+// settle is how long a write may take that nobody waits for any more: every
+// reply to what it holds has come.
+const settle = 10 * time.Second
+
+// stop ends the pipeline. A server that answered commands which it did not
+// take makes the session one that is not understood.
+func (p *pipeline) stop() {
+	p.c.base.impatience(settle)
+	if err := p.sender.stop(); err != nil {
+		p.c.fail(p.verb, &ProtocolError{p.verb, "the server answered commands that it did not take"})
+	}
+}
 
 // pipelined gives the count of a window: the one asked for where the server
 // announces PIPELINING (RFC 2449 section 6.6), otherwise 1.

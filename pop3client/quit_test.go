@@ -23,16 +23,24 @@ func TestQuit(t *testing.T) {
 	c := connect(t, "C: QUIT\nS: +OK bye")
 	must(t, c.Quit(t.Context()))
 	must(t, c.Abort())
+	must(t, c.Quit(t.Context())) // the result of the first
 	var q *QuitError
+	c = connect(t, "C: QUIT\nCLOSE")
+	for range 2 {
+		if err := c.Quit(t.Context()); !errors.As(err, &q) || q.Deletion != DeletionUnknown {
+			t.Errorf("Quit without an answer, asked twice, gives %v", err)
+		}
+	}
+	c = connect(t, "")
+	c.Abort()
 	if err := c.Quit(t.Context()); !errors.As(err, &q) || q.Err != ErrClosed || q.Deletion != NothingDeleted {
-		t.Errorf("Quit twice gives %v", err)
+		t.Errorf("Quit after Abort gives %v", err)
 	}
 	for script, want := range map[string]Deletion{
 		"C: QUIT\nS: -ERR [SYS/TEMP] some deleted messages not removed": NotAllDeleted,
 		"C: QUIT\nCLOSE":         DeletionUnknown,
 		"C: QUIT\nS+ +OK\nCLOSE": DeletionUnknown,
 		"C: QUIT\nS: bye":        DeletionUnknown,
-		"CLOSE":                  DeletionUnknown,
 		"S: +OK unasked":         NothingDeleted,
 	} {
 		c := connect(t, script)

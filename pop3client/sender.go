@@ -19,6 +19,7 @@ type sender struct {
 	buf  []byte        // handed over, not written yet
 	wake chan struct{} // of capacity 1; closed by stop
 	done chan struct{}
+	err  error // of the write that ended run; good once done is closed
 }
 
 func newSender(w io.Writer) *sender {
@@ -27,8 +28,8 @@ func newSender(w io.Writer) *sender {
 	return s
 }
 
-// run writes until stop or an error, which it leaves to the reader of the
-// replies to find: none come.
+// run writes until stop or an error. The reader of the replies finds the
+// error, since none come, or else stop gives it.
 func (s *sender) run(w io.Writer) {
 	defer close(s.done)
 	var spare []byte
@@ -38,7 +39,7 @@ func (s *sender) run(w io.Writer) {
 		s.buf = spare[:0]
 		s.mu.Unlock()
 		if len(batch) > 0 {
-			if _, err := w.Write(batch); err != nil {
+			if _, s.err = w.Write(batch); s.err != nil {
 				return
 			}
 		}
@@ -57,9 +58,10 @@ func (s *sender) send(p []byte) {
 	}
 }
 
-// stop ends the goroutine. All that was sent must have been answered, or the
-// connection be closed.
-func (s *sender) stop() {
+// stop ends the goroutine and gives the error of its writes. It waits for the
+// one that runs, for which there must be a limit.
+func (s *sender) stop() error {
 	close(s.wake)
 	<-s.done
+	return s.err
 }

@@ -18,7 +18,7 @@ import (
 // greeting's timestamp is kept, since servers take it for APOP inside TLS and
 // the digest is of no use to anybody else.
 func (c *Client) STLS(ctx context.Context, config *tls.Config) error {
-	if c.encrypted {
+	if c.isEncrypted() {
 		return argumentError("STLS", "the connection has TLS already")
 	}
 	if config == nil {
@@ -48,7 +48,9 @@ func (c *Client) STLS(ctx context.Context, config *tls.Config) error {
 	c.conn = secured
 	c.r.Reset(secured)
 	c.w.Reset(secured)
+	c.mu.Lock()
 	c.encrypted = true
+	c.mu.Unlock()
 	c.forget()
 	return nil
 }

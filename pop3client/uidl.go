@@ -2,6 +2,7 @@ package pop3client
 
 import (
 	"context"
+	"strings"
 
 	"github.com/poplin-mail/poplin/pop3"
 )
@@ -53,6 +54,7 @@ func (u *uids) add(line string) error {
 	if err != nil {
 		return &ProtocolError{"UIDL", err.Error()}
 	}
+	uid.UID = strings.Clone(uid.UID) // not the line, of up to 2,048 octets
 	u.all = append(u.all, uid)
 	return nil
 }

@@ -20,4 +20,10 @@ func (c *Client) User(ctx context.Context, name string) error {
 }
 
 // mayExpose reports whether a password may be sent as it is.
-func (c *Client) mayExpose() bool { return c.encrypted || c.clear }
+func (c *Client) mayExpose() bool { return c.isEncrypted() || c.clear }
+
+func (c *Client) isEncrypted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.encrypted
+}
