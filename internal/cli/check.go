@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/conformance"
+	"github.com/poplin-mail/poplin/internal/directory"
 	"github.com/poplin-mail/poplin/pop3"
 )
 
@@ -146,13 +147,16 @@ func (c *checkCmd) trust() (*tls.Config, error) {
 	return config, nil
 }
 
+// maxPasswordFile bounds the size of a password file, in octets.
+const maxPasswordFile = 1 << 20
+
 // password reads the password from where the flags say.
 func (c *checkCmd) password(ctx context.Context) (string, error) {
 	var text []byte
 	var err error
 	switch {
 	case c.PasswordFile != "":
-		text, err = os.ReadFile(c.PasswordFile)
+		text, _, err = directory.ReadRegular(c.PasswordFile, maxPasswordFile)
 	case c.PasswordCommand != "":
 		command := exec.CommandContext(ctx, "/bin/sh", "-c", c.PasswordCommand)
 		command.Stderr = os.Stderr

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/poplin-mail/poplin/internal/conformance"
@@ -122,7 +123,12 @@ func TestCheckNotRun(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	pipe := empty + "-pipe"
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for want, args := range map[string][]string{
+		"is not a file but":       {addr, "--tls", "none", "-u", "alice", "--password-file", pipe},
 		"cannot log in":           {addr, "--tls", "none", "-u", "bob", "--password-file", file},
 		"TLS handshake":           {addr, "--timeout", "2s"},
 		"no certificate":          {addr, "--cafile", empty},

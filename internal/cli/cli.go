@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -68,6 +69,12 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	for _, arg := range args {
+		if !utf8.ValidString(arg) { // the parser would put U+FFFD for what is wrong
+			fmt.Fprintf(errOut, "poplin: the argument %q is not UTF-8\n", arg)
+			return exitUsage
+		}
+	}
 	parsed, err := parser.Parse(args)
 	switch {
 	case exited: // by --help
@@ -104,6 +111,15 @@ func (f configFlag) load() (*config.Config, error) {
 		return nil, fmt.Errorf("there is no configuration file %s: name it with --config, or begin with `poplin config print --defaults > %s`", f.Config, f.Config)
 	}
 	return cfg, err
+}
+
+// advise writes a command that reads the same configuration file, for advice.
+func (f configFlag) advise(command, name string) string {
+	command = "poplin " + command
+	if f.Config != defaultConfig {
+		command += " --config " + shQuote(f.Config)
+	}
+	return "`" + strings.TrimSpace(command+" "+name) + "`"
 }
 
 // printJSON prints a value as JSON, indented for people who look at it.

@@ -39,7 +39,7 @@ func (c *configCheckCmd) Run(t *terminal) error {
 	if cfg, err := c.load(); err != nil {
 		f.Errors = strings.Split(err.Error(), "\n")
 	} else {
-		users = f.check(cfg, c.Config)
+		users = f.check(cfg, c.configFlag)
 	}
 	f.OK = len(f.Errors) == 0
 	if c.JSON {
@@ -54,7 +54,11 @@ func (c *configCheckCmd) Run(t *terminal) error {
 			fmt.Fprintln(t.err, "warning:", w)
 		}
 		if f.OK {
-			fmt.Fprintf(t.out, "%s: correct, with %d users\n", c.Config, users)
+			noun := "users"
+			if users == 1 {
+				noun = "user"
+			}
+			fmt.Fprintf(t.out, "%s: correct, with %d %s\n", c.Config, users, noun)
 		}
 	}
 	if !f.OK {
@@ -65,12 +69,12 @@ func (c *configCheckCmd) Run(t *terminal) error {
 
 // check adds what is wrong with the files that the configuration names, and
 // counts the users.
-func (f *finding) check(cfg *config.Config, path string) (users int) {
+func (f *finding) check(cfg *config.Config, file configFlag) (users int) {
 	f.Warnings = append(f.Warnings, cfg.Warnings()...)
 	list, err := directory.List(cfg.Users.File)
 	switch {
 	case isMissing(err):
-		f.Errors = append(f.Errors, fmt.Sprintf("there is no users file %s: `poplin user add --config %s NAME` makes it", cfg.Users.File, path))
+		f.Errors = append(f.Errors, fmt.Sprintf("there is no users file %s: %s makes it", cfg.Users.File, file.advise("user add", "NAME")))
 	case err != nil:
 		f.Errors = append(f.Errors, strings.Split(err.Error(), "\n")...)
 	case len(list) == 0:

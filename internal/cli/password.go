@@ -41,10 +41,12 @@ func (f passwordFlags) newPassword(t *terminal, name string) (generated, stored 
 	return generated, stored, err
 }
 
-func printGenerated(t *terminal, password string) {
-	if password != "" {
-		fmt.Fprintf(t.out, "password: %s\n", password)
+func printGenerated(t *terminal, password string) error {
+	if password == "" {
+		return nil
 	}
+	_, err := fmt.Fprintf(t.out, "password: %s\n", password)
+	return err
 }
 
 // readLine reads a password from a pipe or a file: one line.

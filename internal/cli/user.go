@@ -15,16 +15,25 @@ type userCmd struct {
 }
 
 // named says which user an error is about.
-func named(name string, err error) error {
+func (f configFlag) named(name string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, directory.ErrExists):
-		return fmt.Errorf("%s: %w: `poplin user passwd %s` sets the password", name, err, name)
+		return fmt.Errorf("%s: %w: %s sets the password", name, err, f.advise("user passwd", name))
 	case errors.Is(err, directory.ErrNoUser):
-		return fmt.Errorf("%s: %w: `poplin user list` shows who there is", name, err)
+		return fmt.Errorf("%s: %w: %s shows who there is", name, err, f.advise("user list", ""))
 	}
 	return fmt.Errorf("%s: %w", name, err)
+}
+
+// printed says what to do where a user got a password that could not be
+// printed: nobody knows it.
+func (f configFlag) printed(name, password string, err error) error {
+	if err == nil || password == "" {
+		return err
+	}
+	return fmt.Errorf("%s has a new password that could not be printed: %w: run %s", name, err, f.advise("user passwd", name))
 }
 
 // changed is what the commands that change a user print with --json.

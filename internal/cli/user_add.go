@@ -48,21 +48,20 @@ func (c *userAddCmd) Run(ctx context.Context, t *terminal) error {
 	done := changed{Name: c.Name, Password: password}
 	if !c.NoMaildrop && cfg.Maildrops.Store == config.Maildir {
 		if done.Maildrop, err = makeMaildir(ctx, cfg, c.Name); err != nil {
-			return named(c.Name, fmt.Errorf("making the Maildir: %w; nothing was added", err))
+			return c.named(c.Name, fmt.Errorf("making the Maildir: %w; nothing was added", err))
 		}
 	}
 	if err := directory.Add(ctx, cfg.Users.File, c.Name, stored); err != nil {
-		return named(c.Name, err)
+		return c.named(c.Name, err)
 	}
 	if c.JSON {
-		return printJSON(t.out, done)
+		return c.printed(c.Name, password, printJSON(t.out, done))
 	}
 	fmt.Fprintf(t.out, "%s was added to %s\n", c.Name, cfg.Users.File)
 	if done.Maildrop != "" {
 		fmt.Fprintf(t.out, "maildrop: %s\n", done.Maildrop)
 	}
-	printGenerated(t, password)
-	return nil
+	return c.printed(c.Name, password, printGenerated(t, password))
 }
 
 // refuseKnown spares a user who exists the questions.
@@ -73,7 +72,7 @@ func (c *userAddCmd) refuseKnown(cfg *config.Config) error {
 	}
 	for _, e := range list {
 		if strings.EqualFold(e.Name, c.Name) {
-			return named(c.Name, fmt.Errorf("%s:%d: %w", cfg.Users.File, e.Line, directory.ErrExists))
+			return c.named(c.Name, fmt.Errorf("%s:%d: %w", cfg.Users.File, e.Line, directory.ErrExists))
 		}
 	}
 	return nil

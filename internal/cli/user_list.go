@@ -23,7 +23,7 @@ func (c *userListCmd) Run(t *terminal) error {
 	}
 	list, err := directory.List(cfg.Users.File)
 	if isMissing(err) {
-		return fmt.Errorf("there is no users file %s: `poplin user add NAME` makes it", cfg.Users.File)
+		return fmt.Errorf("there is no users file %s: %s makes it", cfg.Users.File, c.advise("user add", "NAME"))
 	}
 	if err != nil {
 		return err

@@ -35,12 +35,11 @@ func (c *userPasswdCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	if err := directory.SetPassword(ctx, cfg.Users.File, c.Name, stored); err != nil {
-		return named(c.Name, err)
+		return c.named(c.Name, err)
 	}
 	if c.JSON {
-		return printJSON(t.out, changed{Name: c.Name, Password: password})
+		return c.printed(c.Name, password, printJSON(t.out, changed{Name: c.Name, Password: password}))
 	}
 	fmt.Fprintf(t.out, "%s has a new password\n", c.Name)
-	printGenerated(t, password)
-	return nil
+	return c.printed(c.Name, password, printGenerated(t, password))
 }

@@ -31,7 +31,7 @@ func (c *userRemoveCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	if err := directory.Remove(ctx, cfg.Users.File, c.Name); err != nil {
-		return named(c.Name, err)
+		return c.named(c.Name, err)
 	}
 	done := changed{Name: c.Name}
 	if cfg.Maildrops.Store == config.Maildir {

@@ -4,15 +4,16 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/poplin-mail/poplin/internal/directory"
 	"github.com/poplin-mail/poplin/maildrop/maildir"
 )
 
@@ -93,10 +94,13 @@ func Default() *Config {
 	return c
 }
 
+// maxFile bounds the size of a configuration file, in octets.
+const maxFile = 1 << 20
+
 // Load reads a configuration file. The error names every key that is wrong,
 // each with file:line:column.
 func Load(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
+	data, _, err := directory.ReadRegular(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +108,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, filepath.Dir(abs), data)
+	return parse(path, filepath.Dir(abs), bytes.TrimPrefix(data, []byte("\ufeff"))) // Windows' editors begin with a BOM
 }
 
 // parse reads a configuration. Paths in it are relative to dir.

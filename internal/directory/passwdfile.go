@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -136,26 +135,9 @@ func (p *PasswdFile) read() error {
 
 // readFile reads a passwd-file whose mode is safe.
 func readFile(path string) ([]byte, fs.FileInfo, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, info, fmt.Errorf("%s is not a file", path)
-	case info.Mode().Perm()&0o007 != 0:
-		return nil, info, fmt.Errorf("%s holds passwords and is open to every user of this machine (mode %04o): run `chmod o= %s`", path, info.Mode().Perm(), path)
-	case info.Size() > maxFile:
-		return nil, info, fmt.Errorf("%s is larger than %d MiB", path, maxFile>>20)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is larger than %d MiB", path, maxFile>>20)
+	data, info, err := ReadRegular(path, maxFile)
+	if err == nil && info.Mode().Perm()&0o007 != 0 {
+		err = fmt.Errorf("%s holds passwords and is open to every user of this machine (mode %04o): run `chmod o= %s`", path, info.Mode().Perm(), path)
 	}
 	return data, info, err
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,6 +164,13 @@ func TestOpenRefused(t *testing.T) {
 	}
 	if _, err := Open(dir, nil); err == nil || !strings.Contains(err.Error(), "is not a file") {
 		t.Errorf("folder: %v", err)
+	}
+	pipe := filepath.Join(dir, "pipe") // without a writer: not waited on
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(pipe, nil); err == nil || !strings.Contains(err.Error(), "is not a file") {
+		t.Errorf("FIFO: %v", err)
 	}
 	path := newFile(t, "anna:"+fast)
 	for _, mode := range []os.FileMode{0o604, 0o602, 0o644, 0o666} {
