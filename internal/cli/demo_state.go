@@ -19,6 +19,9 @@ import (
 // begins so is anything replaced.
 const demoMark = "# Made by `poplin demo`"
 
+// demoNew is the configuration while it is written.
+const demoNew = "poplin.toml.new"
+
 const demoConfig = demoMark + `, which writes it anew in every run.
 # Try it: poplin serve --config FILE
 state = "."
@@ -54,7 +57,7 @@ func openDemoState(dir string) (*demoState, error) {
 		return nil, fmt.Errorf("%w: name another folder with --state", err)
 	}
 	var err error
-	if s.lock, err = os.OpenFile(s.path("demo.lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+	if s.lock, err = os.OpenFile(s.path("demo.lock"), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600); err != nil {
 		return nil, fmt.Errorf("%w: name another folder with --state", err)
 	}
 	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
@@ -77,12 +80,20 @@ func (s *demoState) Close() {
 
 func (s *demoState) path(name string) string { return filepath.Join(s.dir, name) }
 
-// check refuses a folder with anything in it that no demo made.
+// check refuses a folder of another user, who could put links in it, and one
+// with anything in it that no demo made.
 func (s *demoState) check() error {
-	entries, err := os.ReadDir(s.dir)
+	info, err := os.Stat(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to another user (%d): name another folder with --state", s.dir, stat.Uid)
+	}
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return err
 	}
@@ -91,7 +102,7 @@ func (s *demoState) check() error {
 		return nil
 	}
 	for _, e := range entries {
-		if e.Name() != "demo.lock" {
+		if e.Name() != "demo.lock" && e.Name() != demoNew {
 			return fmt.Errorf("%s is not empty and was not made by a demo: name another folder with --state", s.dir)
 		}
 	}
@@ -101,16 +112,15 @@ func (s *demoState) check() error {
 // prepare writes the configuration, the user and the certificate, and empties
 // the Maildir.
 func (s *demoState) prepare(ctx context.Context, listen, listenTLS string) (*config.Config, error) {
-	file := s.path("poplin.toml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, listen, listenTLS), 0o600); err != nil {
+	if err := s.writeConfig(fmt.Appendf(nil, demoConfig, listen, listenTLS)); err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load(file)
+	cfg, err := config.Load(s.path("poplin.toml"))
 	if err != nil {
 		return nil, err
 	}
-	if s.log, err = os.OpenFile(s.path("poplin.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err != nil {
-		return nil, err
+	if s.log, err = os.OpenFile(s.path("poplin.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600); err != nil {
+		return nil, fmt.Errorf("%w: the log must be a file and no link: remove it, or name another folder with --state", err)
 	}
 	for _, old := range []string{"mail", "users"} {
 		if err := os.RemoveAll(s.path(old)); err != nil {
@@ -125,4 +135,17 @@ func (s *demoState) prepare(ctx context.Context, listen, listenTLS string) (*con
 		return nil, err
 	}
 	return cfg, directory.Add(ctx, s.path("users"), demoUser, stored)
+}
+
+// writeConfig puts the configuration in place in one step: the folder of a
+// demo that was killed must still be known as one.
+func (s *demoState) writeConfig(text []byte) error {
+	written := s.path(demoNew)
+	if err := os.RemoveAll(written); err != nil { // of a demo that was killed
+		return err
+	}
+	if err := os.WriteFile(written, text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(written, s.path("poplin.toml"))
 }

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/poplin-mail/poplin/internal/cli/demomail"
@@ -158,5 +161,69 @@ func TestDemoStateIsNotWritable(t *testing.T) {
 	}
 	if _, err := openDemoState(filepath.Join(file, "below")); err == nil {
 		t.Error("a folder below a file was made")
+	}
+}
+
+// TestDemoConfigIsReplaced: a demo killed while it writes leaves the earlier
+// configuration whole, and a folder that the next one takes.
+func TestDemoConfigIsReplaced(t *testing.T) {
+	s := &demoState{dir: t.TempDir()}
+	for _, name := range []string{"demo.lock", demoNew} { // as of one killed in its first run
+		if err := os.WriteFile(s.path(name), []byte("# Ma"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.check(); err != nil {
+		t.Error(err)
+	}
+	if err := s.writeConfig([]byte(demoMark + " one")); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Open(s.path("poplin.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close()
+	if err := s.writeConfig([]byte(demoMark + " two")); err != nil {
+		t.Fatal(err)
+	}
+	old, err := io.ReadAll(before)
+	if err != nil || string(old) != demoMark+" one" {
+		t.Errorf("the file was written over: %q, %v", old, err)
+	}
+	now, err := os.ReadFile(s.path("poplin.toml"))
+	if err != nil || string(now) != demoMark+" two" {
+		t.Errorf("the new file: %q, %v", now, err)
+	}
+}
+
+func TestDemoFollowsNoLink(t *testing.T) {
+	s := &demoState{dir: t.TempDir()}
+	target := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(target, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, s.path("poplin.log")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.prepare(t.Context(), "127.0.0.1:0", "127.0.0.1:0")
+	if kept, _ := os.ReadFile(target); !errors.Is(err, syscall.ELOOP) || string(kept) != "precious" {
+		t.Errorf("error %v, the target of the link holds %q", err, kept)
+	}
+}
+
+func TestDemoStateOfAnotherUser(t *testing.T) {
+	dir := "/" // of root
+	if os.Geteuid() == 0 {
+		dir = t.TempDir()
+		if err := os.Chown(dir, 1, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := openDemoState(dir); err == nil || !strings.Contains(err.Error(), "belongs to another user") {
+		if err == nil {
+			s.Close()
+		}
+		t.Errorf("error %v", err)
 	}
 }

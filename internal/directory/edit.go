@@ -178,10 +178,16 @@ func lockFolder(ctx context.Context, dir string) (unlock func(), err error) {
 	}
 }
 
-// replace writes the file beside the old one and renames it.
+// replace writes the file beside the old one and renames it. The name of the
+// new file is fixed: under the lock it can only be what a killed edit left,
+// which holds passwords, and goes.
 func replace(path string, data []byte, old fs.FileInfo) (err error) {
 	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
+	name := filepath.Join(dir, "."+filepath.Base(path)+".poplin-edit")
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	tmp, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,24 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
+// TestEditRemovesWhatAKilledOneLeft, but no file of anybody else's.
+func TestEditRemovesWhatAKilledOneLeft(t *testing.T) {
+	path := newFile(t, "anna:{PLAIN}one\n")
+	dir := filepath.Dir(path)
+	write(t, filepath.Join(dir, ".users.poplin-edit"), "anna:{PLAIN}long, and half written")
+	write(t, filepath.Join(dir, ".users.20261123"), "a copy of the administrator's")
+	if err := SetPassword(t.Context(), path, "anna", "{PLAIN}two"); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, path); got != "anna:{PLAIN}two\n" {
+		t.Errorf("after SetPassword: %q", got)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 2 || left[0].Name() != ".users.20261123" {
+		t.Errorf("files left behind: %v, error %v", left, err)
+	}
+}
+
 func TestEditKeepsTheRest(t *testing.T) {
 	const before = "# staff\n\nAnna:{PLAIN}one:1000:1000:Anna A.:/home/anna:/bin/sh:userdb_mail=mbox:~/m\r\n# guests\nbert:{PLAIN}x\n"
 	path := newFile(t, before)
