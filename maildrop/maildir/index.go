@@ -10,9 +10,12 @@ import (
 // indexName is the file that remembers sizes, UIDs and order.
 const indexName = "poplin.index"
 
-// maxState bounds the files of state that are read: the index of ten million
+// maxState bounds the files of state that are read: the index of a million
 // messages is smaller.
-const maxState = 1 << 30
+const maxState = 128 << 20
+
+// leastRecord is the least number of octets of a record in an index.
+const leastRecord = 8
 
 // indexMagic begins an index: what it is, and the version of its format.
 const indexMagic = "poplin index 1\n"
@@ -99,11 +102,13 @@ func decodeIndex(data []byte) (*index, bool) {
 		*s = stamp{ino: d.uint(), mtime: d.int(), ctime: d.int()}
 	}
 	count := d.uint()
-	if count > uint64(len(d.data)) {
+	if count > uint64(len(d.data))/leastRecord {
 		return nil, false
 	}
-	x.records = make([]record, 0, count)
-	uids := make(map[string]bool, count)
+	// The count may be a lie, which the first records show; so no more room is
+	// made for it than they earn.
+	x.records = make([]record, 0, min(count, 4096))
+	uids := make(map[string]bool, min(count, 4096))
 	for range count {
 		r := record{entry: entry{place: place(d.uint()), name: d.string()}, ino: d.uint()}
 		r.octets, r.mtime, r.size = int64(d.uint()), d.int(), int64(d.uint())

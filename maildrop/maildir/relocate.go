@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -23,13 +25,15 @@ func classify(what string, err error) error {
 	return temporary(what, err)
 }
 
-// relocate looks for message i, which is not where it was, and tells whether
-// it found it. Where one file was renamed many were, so every record whose
-// name is gone gets its new one.
-func (s *session) relocate(ctx context.Context, i int) (found bool, err error) {
+// relocate looks for the messages wanted, which are not where they were or may
+// have another name, and gives those that it found; failed are those that
+// could not be looked at. Where one file was renamed many were, so every record
+// whose name is gone gets its new one. The folders are listed once, however
+// many are wanted.
+func (s *session) relocate(ctx context.Context, wanted map[int]bool) (found map[int]bool, failed map[int]error, err error) {
 	l, err := s.folder.list(ctx)
 	if err != nil {
-		return false, err
+		return nil, nil, err
 	}
 	present := make(map[entry]bool, len(l.entries))
 	byBase := make(map[string][]entry, len(l.entries))
@@ -37,9 +41,10 @@ func (s *session) relocate(ctx context.Context, i int) (found bool, err error) {
 		present[e] = true
 		byBase[e.base()] = append(byBase[e.base()], e)
 	}
+	found, failed = make(map[int]bool), make(map[int]error)
 	for n := range s.records {
 		r := &s.records[n]
-		if present[r.entry] && n != i {
+		if present[r.entry] && !wanted[n] {
 			continue
 		}
 		for _, e := range byBase[r.base()] {
@@ -48,35 +53,60 @@ func (s *session) relocate(ctx context.Context, i int) (found bool, err error) {
 			switch {
 			case err == nil && st.Ino == r.ino:
 				r.entry = e
-				found = found || n == i
-			case n == i && err != nil && !missing(err):
-				return false, err
+				found[n] = true
+			case err != nil && !missing(err):
+				failed[n] = err
 			}
 		}
 	}
-	return found, nil
+	return found, failed, nil
 }
+
+// renames bounds how often messages are looked for while they are removed.
+const renames = 5
 
 // Remove implements maildrop.Maildrop. It looks at each file before it
 // removes it: one that another program put in place of the message survives.
+// Those that are not under the name noted at login, or have another link, are
+// looked for together, so that the cost does not grow with their square.
 func (s *session) Remove(ctx context.Context, marked []int) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
 	var errs []error
 	var touched [2]bool
-	for n, i := range marked {
-		if err := ctx.Err(); err != nil {
-			errs = append(errs, fmt.Errorf("maildir: %d messages not removed: %w", len(marked)-n, err))
-			break
-		}
+	fail := func(i int, err error) {
+		errs = append(errs, classify("message "+s.records[i].name+" not removed", err))
+	}
+	pending := make([]int, 0, len(marked))
+	for _, i := range marked {
 		if i < 0 || i >= len(s.records) {
 			errs = append(errs, errIndex(i))
 			continue
 		}
-		if err := s.removeOne(ctx, i, &touched); err != nil {
-			errs = append(errs, classify("message "+s.records[i].name+" not removed", err))
+		pending = append(pending, i)
+	}
+	for range renames {
+		wanted := make(map[int]bool)
+		for n, i := range pending {
+			if err := ctx.Err(); err != nil {
+				errs = append(errs, fmt.Errorf("maildir: %d messages not removed: %w", len(pending)-n, err))
+				break
+			}
+			elsewhere, err := s.unlink(i, &touched)
+			if err != nil {
+				fail(i, err)
+			}
+			if elsewhere {
+				wanted[i] = true
+			}
 		}
+		if pending = s.pursue(ctx, wanted, &touched, fail); len(pending) == 0 {
+			break
+		}
+	}
+	for _, i := range pending {
+		fail(i, errors.New("another program keeps renaming it"))
 	}
 	for p, fd := range s.dirs {
 		if touched[p] {
@@ -88,40 +118,48 @@ func (s *session) Remove(ctx context.Context, marked []int) error {
 	return errors.Join(errs...)
 }
 
-// renames bounds how often a message is looked for while it is removed.
-const renames = 5
-
-// removeOne removes every name of message i and notes the directories whose
-// changes must be made durable: where the message is gone already, both, for
-// the program that removed it may not have done so.
-func (s *session) removeOne(ctx context.Context, i int, touched *[2]bool) error {
+// unlink removes message i under the name that is known. Elsewhere says that
+// it may have another: it was renamed, or has a second link, perhaps in a
+// folder that is none of ours.
+func (s *session) unlink(i int, touched *[2]bool) (elsewhere bool, err error) {
 	r := &s.records[i]
-	for range renames {
-		var st unix.Stat_t
-		err := s.sys.lstat(s.dirs[r.place], r.name, &st)
+	var st unix.Stat_t
+	err = s.sys.lstat(s.dirs[r.place], r.name, &st)
+	switch {
+	case err == nil && r.same(&st):
+		err = s.sys.unlink(s.dirs[r.place], r.name)
+		touched[r.place] = true
+		if err == nil && st.Nlink == 1 {
+			return false, nil
+		}
+	case err == nil && st.Ino == r.ino && regular(&st):
+		return false, errors.New("another program changed it since login")
+	}
+	if err != nil && !missing(err) {
+		return false, err
+	}
+	return true, nil
+}
+
+// pursue looks for the messages wanted and gives, in ascending order, those
+// that have a name still. One that has none is removed: both directories must
+// then be made durable, for the program that removed it may not have done so.
+func (s *session) pursue(ctx context.Context, wanted map[int]bool, touched *[2]bool, fail func(int, error)) (again []int) {
+	if len(wanted) == 0 {
+		return nil
+	}
+	found, failed, err := s.relocate(ctx, wanted)
+	for _, i := range slices.Sorted(maps.Keys(wanted)) {
 		switch {
-		case err == nil && r.same(&st):
-			err = s.sys.unlink(s.dirs[r.place], r.name)
-			touched[r.place] = true
-			if err == nil && st.Nlink == 1 {
-				return nil
-			}
-		case err == nil && st.Ino == r.ino && regular(&st):
-			return errors.New("another program changed it since login")
-		}
-		if err != nil && !missing(err) {
-			return err
-		}
-		// It was renamed, or has another link, perhaps in a folder that is
-		// none of ours.
-		found, err := s.relocate(ctx, i)
-		if err != nil {
-			return err
-		}
-		if !found {
+		case err != nil:
+			fail(i, err)
+		case found[i]:
+			again = append(again, i)
+		case failed[i] != nil:
+			fail(i, failed[i])
+		default:
 			*touched = [2]bool{true, true}
-			return nil
 		}
 	}
-	return errors.New("another program keeps renaming it")
+	return again
 }

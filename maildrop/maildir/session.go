@@ -92,7 +92,11 @@ func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 		}
 		found := false
 		if !looked {
-			if found, err = s.relocate(ctx, i); err != nil {
+			all, failed, err := s.relocate(ctx, map[int]bool{i: true})
+			if found = all[i]; err == nil && !found {
+				err = failed[i]
+			}
+			if err != nil {
 				return nil, classify("message "+r.name, err)
 			}
 		}
