@@ -16,7 +16,7 @@ import (
 
 // patience bounds whatever a test waits for: far more than any step takes on
 // a slow machine, far less than a person would wait.
-const patience = 3 * time.Minute
+const patience = 6 * time.Minute
 
 // nobody are the user and group that programs get which refuse to work for
 // root, or should not.
