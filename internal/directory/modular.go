@@ -160,12 +160,13 @@ func yescryptMemory(parts []string) (int64, error) {
 	return blockMemory(int64(ln), int64(r), 1)
 }
 
-// blockMemory is 128 times r octets for each of 2 to the ln blocks.
+// blockMemory is 128 times r octets for each of 2 to the ln blocks, and for
+// each of the p lanes, which are all made before the first is worked on.
 func blockMemory(ln, r, p int64) (int64, error) {
-	if ln > 30 || r > 1<<16 {
+	if ln > 30 || r > 1<<16 || p > 1<<16 {
 		return 0, tooMuch(maxMemory)
 	}
-	return bounded(128*r<<ln, p)
+	return bounded(128*r<<ln+128*r*p, p)
 }
 
 // bounded checks the memory of a hash and the passes over it.

@@ -115,6 +115,7 @@ func TestSecretRefused(t *testing.T) {
 		{"$scrypt$ln=40,r=8,p=1$" + salt + "$" + key, "more than 1024 MiB"},
 		{"$scrypt$ln=24,r=8,p=1$" + salt + "$" + key, "more than 1024 MiB"},
 		{"$scrypt$ln=20,r=8,p=100$" + salt + "$" + key, "100 passes"},
+		{"$scrypt$ln=1,r=1,p=8000000$" + salt + "$" + key, "more than 1024 MiB"},
 		{"$y$jzz$saltsalt$" + key, "more than 1024 MiB"},
 		{"$y$nine$saltsalt$" + key, "not of this scheme"},
 		{"$2y$31$sgl8LRn1t7fi59rv2yzgXeWji4lY281DQyot6lSx9CcUjdmUKU2ma", "cost of the hash is not between 4 and 16"},
