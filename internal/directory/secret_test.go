@@ -114,7 +114,7 @@ func TestSecretRefused(t *testing.T) {
 		{"{ARGON2ID}$argon2id$v=18$m=65536,t=3,p=1$" + salt + "$" + key, "not of this scheme"},
 		{"$scrypt$ln=40,r=8,p=1$" + salt + "$" + key, "more than 1024 MiB"},
 		{"$scrypt$ln=24,r=8,p=1$" + salt + "$" + key, "more than 1024 MiB"},
-		{"$scrypt$ln=20,r=8,p=100$" + salt + "$" + key, "100 passes"},
+		{"$scrypt$ln=19,r=8,p=300$" + salt + "$" + key, "300 passes"},
 		{"$scrypt$ln=1,r=1,p=8000000$" + salt + "$" + key, "more than 1024 MiB"},
 		{"$y$jzz$saltsalt$" + key, "more than 1024 MiB"},
 		{"$y$nine$saltsalt$" + key, "not of this scheme"},
