@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	_ "embed"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +12,12 @@ import (
 func TestGetmail(t *testing.T) {
 	testClient(t, client{form: getmailForm, noSTLS: true, remembers: true, visit: visitWithGetmail})
 }
+
+// getmailProgram runs getmail6 with Debian's Python. It is given as text, as
+// nobody may not be able to read this folder.
+//
+//go:embed testdata/getmail.py
+var getmailProgram string
 
 // getmailForm is what getmail6 6.18.11 makes of a message: LF for CRLF and for
 // a lone CR, the Return-Path (or one of its own) first, and a blank line after
@@ -55,7 +62,7 @@ verbose = 0
 delivered_to = false
 received = false
 `, kind, port(v.addr(v.transport)), v.user, v.password, tls, v.out, strings.ToLower(fmt.Sprint(v.delete))))
-	cmd := command(t, "getmail", "--quiet", "--getmaildir", v.state, "--rcfile", config)
+	cmd := command(t, "/usr/bin/python3", "-c", getmailProgram, "--quiet", "--getmaildir", v.state, "--rcfile", config)
 	asNobody(cmd)
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "HOME=" + v.state}
 	run(t, cmd)

@@ -1,0 +1,36 @@
+# Runs getmail6 with another way to wait for the process that writes a message
+# to the Maildir. That of 6.18.11 misses a process that ends before it begins
+# to wait, and goes on only when its time-out is over. What getmail6 says to
+# the server is left as it is. The arguments are getmail's.
+import runpy
+import shutil
+import sys
+import time
+
+from getmailcore import baseclasses
+
+
+class Ended:
+    def __init__(self):
+        self.told = False
+
+    def acquire(self):
+        pass
+
+    def release(self):
+        pass
+
+    def notify_all(self):
+        self.told = True
+
+    def wait(self, seconds):
+        end = time.monotonic() + seconds
+        while not self.told and time.monotonic() < end:
+            time.sleep(0.001)
+        return self.told
+
+
+baseclasses.Condition = Ended
+program = shutil.which("getmail")
+sys.argv[0] = program
+runpy.run_path(program, run_name="__main__")
