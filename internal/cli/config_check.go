@@ -80,10 +80,13 @@ func (f *finding) check(cfg *config.Config, file configFlag) (users int) {
 	case len(list) == 0:
 		f.Warnings = append(f.Warnings, cfg.Users.File+" holds no user: nobody can log in")
 	}
-	if cfg.TLS.Certificate == "" {
+	if len(cfg.TLS.Certificate)+len(cfg.ACME.Domains) == 0 {
 		f.Warnings = append(f.Warnings, "no tls.certificate is set: a self-signed one is made, of which mail programs warn")
-	} else if _, err := tls.LoadX509KeyPair(cfg.TLS.Certificate, cfg.TLS.Key); err != nil {
-		f.Errors = append(f.Errors, fmt.Sprintf("certificate %s with key %s: %v", cfg.TLS.Certificate, cfg.TLS.Key, err))
+	}
+	for i, file := range cfg.TLS.Certificate {
+		if _, err := tls.LoadX509KeyPair(file, cfg.TLS.Key[i]); err != nil {
+			f.Errors = append(f.Errors, fmt.Sprintf("certificate %s with key %s: %v", file, cfg.TLS.Key[i], err))
+		}
 	}
 	return len(list)
 }

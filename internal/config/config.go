@@ -25,6 +25,9 @@ type Config struct {
 
 	State    string
 	Hostname string
+	User     string // the server becomes this user once its ports are bound; empty: stays
+	Group    string // empty: the user's own
+	Sandbox  bool
 
 	POP3 struct {
 		Listen     []string
@@ -34,9 +37,25 @@ type Config struct {
 	POP3S struct {
 		Listen []string
 	}
+	Proxy struct {
+		Trusted []string // networks
+	}
+	Console struct {
+		Listen []string
+	}
 	TLS struct {
-		Certificate string
-		Key         string
+		Certificate []string
+		Key         []string // as many as Certificate
+		ClientCA    string
+		ClientName  string // Email, CommonName or UID
+	}
+	ACME struct {
+		Domains    []string
+		Email      string
+		Server     string
+		ServerCA   string
+		HTTPListen string
+		Agree      bool
 	}
 	Maildrops struct {
 		Store      string // Maildir or Memory
@@ -46,16 +65,71 @@ type Config struct {
 		UIDLFormat string
 	}
 	Users struct {
-		Source string // only File today
-		File   string
+		Source       []string // File, SQL, LDAP, PAM, OAuth
+		File         string
+		AppPasswords string
+		Mechanisms   []string
+		CacheTime    time.Duration
+		MasterFile   string
+		MasterMark   string
+
+		SQL struct {
+			Driver  string // PostgreSQL, MySQL or SQLite
+			DSN     string
+			DSNFile string
+			Query   string
+			Conns   int
+		}
+		LDAP struct {
+			URL               string
+			StartTLS          bool
+			CAFile            string
+			BindDN            string
+			BindPassword      string
+			BindPasswordFile  string
+			Base              string
+			Filter            string
+			UserDN            string
+			PasswordAttribute string
+			MaildropAttribute string
+			Conns             int
+		}
+		PAM struct {
+			Service string
+		}
+		OAuth struct {
+			Issuer           string
+			Audience         string
+			Scopes           []string
+			UserClaim        string
+			JWKSURL          string
+			IntrospectionURL string
+			ClientID         string
+			ClientSecret     string
+			ClientSecretFile string
+			CAFile           string
+		}
+	}
+	Views struct {
+		ReadOnly bool
+		Keep     bool
+		Recent   time.Duration
+		Undo     time.Duration
 	}
 	Limits struct {
 		IdleTimeout        time.Duration
 		LoginTimeout       time.Duration
 		WriteTimeout       time.Duration
 		ShutdownGrace      time.Duration
+		UpgradeGrace       time.Duration
+		HandshakeTimeout   time.Duration
+		LoginDelay         time.Duration
 		Sessions           int
 		SessionsPerAddress int
+		SessionsPerNetwork int
+		SessionsPerUser    int
+		Handshakes         int
+		KnownNetworks      []string
 	}
 	Log struct {
 		Format string // Text or JSON
@@ -68,8 +142,20 @@ const (
 	Maildir = "maildir" // maildrops.store
 	Memory  = "memory"
 	File    = "file" // users.source
+	SQL     = "sql"
+	LDAP    = "ldap"
+	PAM     = "pam"
+	OAuth   = "oauth"
 	Text    = "text" // log.format
 	JSON    = "json"
+
+	PostgreSQL = "postgres" // users.sql.driver
+	MySQL      = "mysql"
+	SQLite     = "sqlite"
+
+	Email      = "email" // tls.client_name
+	CommonName = "cn"
+	UID        = "uid"
 )
 
 // Default gives the configuration of an empty file.
@@ -81,14 +167,32 @@ func Default() *Config {
 	c.POP3S.Listen = []string{":995"}
 	c.Maildrops.Store = Maildir
 	c.Maildrops.Path = "/var/mail/{user}"
-	c.Users.Source = File
+	c.Sandbox = true
+	c.Console.Listen = []string{"127.0.0.1:8110"}
+	c.TLS.ClientName = Email
+	c.ACME.HTTPListen = ":80"
+	c.Users.Source = []string{File}
 	c.Users.File = "users"
+	c.Users.AppPasswords = "app-passwords"
+	c.Users.CacheTime = 10 * time.Minute
+	c.Users.MasterMark = "*"
+	c.Users.SQL.Driver = PostgreSQL
+	c.Users.SQL.Conns = 8
+	c.Users.LDAP.Filter = "(mail={user})"
+	c.Users.LDAP.Conns = 8
+	c.Users.PAM.Service = "poplin"
+	c.Users.OAuth.UserClaim = "email"
 	c.Limits.IdleTimeout = 10 * time.Minute
 	c.Limits.LoginTimeout = 3 * time.Minute
 	c.Limits.WriteTimeout = time.Minute
 	c.Limits.ShutdownGrace = 10 * time.Second
+	c.Limits.UpgradeGrace = time.Hour
+	c.Limits.HandshakeTimeout = 15 * time.Second
 	c.Limits.Sessions = 20_000
 	c.Limits.SessionsPerAddress = 100
+	c.Limits.SessionsPerNetwork = 1000
+	c.Limits.SessionsPerUser = 20
+	c.Limits.Handshakes = 2000
 	c.Log.Format = Text
 	c.Log.Level = "info"
 	return c
@@ -118,15 +222,31 @@ func parse(file, dir string, data []byte) (*Config, error) {
 		return nil, err
 	}
 	c.File = file
-	for _, path := range []*string{&c.State, &c.TLS.Certificate, &c.TLS.Key, &c.Maildrops.Path, &c.Users.File} {
-		if *path != "" && !filepath.IsAbs(*path) {
-			*path = filepath.Join(dir, *path)
+	for _, k := range keys {
+		if !k.path {
+			continue
+		}
+		switch field := k.field(c).(type) {
+		case *string:
+			*field = below(dir, *field)
+		case *[]string:
+			for i := range *field {
+				(*field)[i] = below(dir, (*field)[i])
+			}
 		}
 	}
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return c, nil
+}
+
+// below gives a path that is relative to dir, or is absolute or empty already.
+func below(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }
 
 // check finds what no single key shows.
@@ -140,8 +260,14 @@ func (c *Config) check() error {
 			return fmt.Errorf("%s stands twice in pop3.listen and pop3s.listen", addr)
 		}
 	}
-	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
-		return errors.New("tls.certificate and tls.key belong together: set both, or neither for a self-signed certificate")
+	if len(c.TLS.Certificate) != len(c.TLS.Key) {
+		return errors.New("tls.certificate and tls.key belong together: set both, one key for each certificate, or neither for a self-signed certificate")
+	}
+	if len(c.ACME.Domains) > 0 && !c.ACME.Agree {
+		return errors.New("acme.domains is set: set acme.agree = true too, if you agree to the terms of the certificate authority")
+	}
+	if err := c.checkUsers(); err != nil {
+		return err
 	}
 	if c.Maildrops.UIDLFormat != "" && c.Maildrops.UIDL != "dovecot" {
 		return errors.New(`maildrops.uidl_format is only used with uidl = "dovecot"`)

@@ -71,7 +71,10 @@ func TestEmptyFileIsTheDefault(t *testing.T) {
 const full = `
 state = "st"
 hostname = "mail.example.org"
-tls = { certificate = "cert.pem", key = "/secret/key.pem" }
+user = "mail"
+group = "mail"
+sandbox = false
+tls = { certificate = "cert.pem", key = "/secret/key.pem", client_ca = "ca.pem", client_name = "cn" }
 log.format = "json"
 log.level = "debug"
 [pop3]
@@ -86,10 +89,67 @@ path = "mail/{domain}/{local}"
 create = true
 uidl = "dovecot"
 uidl_format = "%08Xu%08Xv"
+[proxy]
+trusted = ["192.0.2.1", "2001:db8::/32"]
+[console]
+listen = []
+[acme]
+domains = ["mail.example.org"]
+email = "anna@example.org"
+server = "https://127.0.0.1:14000/dir"
+server_ca = "acme-ca.pem"
+http_listen = ":8080"
+agree = true
 [users]
-source = "file"
+source = ["file", "sql", "ldap", "oauth"]
 file = "../users"
+app_passwords = ""
+mechanisms = "PLAIN"
+cache_time = "0s"
+master_file = "masters"
+master_mark = "+"
+[users.sql]
+driver = "sqlite"
+dsn = "hush-1"
+dsn_file = ""
+query = "SELECT 1"
+connections = 2
+[users.ldap]
+url = "ldap://127.0.0.1"
+start_tls = true
+ca_file = "ldap-ca.pem"
+bind_dn = "cn=poplin"
+bind_password = "hush-2"
+base = "dc=example"
+filter = "(uid={user})"
+password_attribute = "userPassword"
+maildrop_attribute = "maildrop"
+connections = 2
+[users.pam]
+service = "pop"
+[users.oauth]
+issuer = "https://127.0.0.1"
+audience = "mail"
+scopes = ["pop"]
+user_claim = "sub"
+jwks_url = "https://127.0.0.1/jwks"
+introspection_url = "https://127.0.0.1/introspect"
+client_id = "poplin"
+client_secret = "hush-3"
+ca_file = "oauth-ca.pem"
+[views]
+read_only = true
+keep = true
+recent = "30d"
+undo = "14d"
 [limits]
+upgrade_grace = "1m"
+handshake_timeout = "5s"
+login_delay = "1s"
+sessions_per_network = 5
+sessions_per_user = 5
+handshakes = 5
+known_networks = "10.0.0.0/8"
 idle_timeout = "1h30m"
 login_timeout = "90s"
 write_timeout = "2m"
@@ -97,6 +157,10 @@ shutdown_grace = "0s"
 sessions = 5
 sessions_per_address = 2
 `
+
+// unset keys cannot be set to something else together with the others.
+var unset = map[string]bool{"maildrops.store": true, "users.sql.dsn_file": true, "users.ldap.user_dn": true,
+	"users.ldap.bind_password_file": true, "users.oauth.client_secret_file": true}
 
 func TestEveryKey(t *testing.T) {
 	c, err := parse("f", "/etc/poplin", []byte(full))
@@ -106,14 +170,14 @@ func TestEveryKey(t *testing.T) {
 	d := Default()
 	for _, k := range keys {
 		got := reflect.ValueOf(k.field(c)).Elem().Interface()
-		if def := reflect.ValueOf(k.field(d)).Elem().Interface(); reflect.DeepEqual(got, def) && k.name != "maildrops.store" && k.name != "users.source" {
+		if def := reflect.ValueOf(k.field(d)).Elem().Interface(); reflect.DeepEqual(got, def) && !unset[k.name] {
 			t.Errorf("%s was not set: %v", k.name, got)
 		}
 	}
 	for what, got := range map[string]string{
 		"/etc/poplin/st":                    c.State,
-		"/etc/poplin/cert.pem":              c.TLS.Certificate,
-		"/secret/key.pem":                   c.TLS.Key,
+		"/etc/poplin/cert.pem":              c.TLS.Certificate[0],
+		"/secret/key.pem":                   c.TLS.Key[0],
 		"/etc/users":                        c.Users.File,
 		"/etc/poplin/mail/{domain}/{local}": c.Maildrops.Path,
 	} {
@@ -190,7 +254,19 @@ func TestErrors(t *testing.T) {
 		{"[limits]\nshutdown_grace = \"-1s\"", `at least "0s"`},
 		{"[maildrops]\nstore = \"mailder\"", `f:2:1: maildrops.store: "mailder" is not known; did you mean "maildir"?`},
 		{"[maildrops]\nstore = \"bucket\"", `it is one of "maildir", "memory"`},
-		{"[users]\nsource = \"ldap\"", `"ldap" is not known`},
+		{"[users]\nsource = \"lpad\"", `did you mean "ldap"?`},
+		{"[users]\nsource = \"ldap\"", "users.ldap.url is empty"},
+		{"[users]\nsource = []", "users.source is empty"},
+		{"[users]\nsource = [\"file\", \"file\"]", `"file" stands twice`},
+		{"[users]\nsource = \"sql\"", "users.sql.query is empty"},
+		{"[users]\nsource = \"sql\"\nsql.query = \"q\"", "set one of users.sql.dsn and users.sql.dsn_file"},
+		{"[users]\nsource = \"oauth\"", "set users.oauth.issuer"},
+		{"[users]\nsource = \"oauth\"\noauth.issuer = \"https://127.0.0.1\"", "users.oauth.audience is empty"},
+		{"[users.sql]\nqueri = \"q\"", "did you mean users.sql.query?"},
+		{"[acme]\ndomains = \"mail.example.org\"", "set acme.agree = true"},
+		{"[proxy]\ntrusted = \"10.0.0.0/33\"", "is not an address or a network"},
+		{"[views]\nrecent = \"30x\"", "it must be a duration in quotes"},
+		{"[tls]\ncertificate = [\"a\", \"b\"]\nkey = \"a\"", "one key for each certificate"},
 		{"[maildrops]\npath = \"/var/mail\"", "f: maildrops: "},
 		{"[maildrops]\nuidl_format = \"%u\"", `only used with uidl = "dovecot"`},
 		{"[tls]\nkey = \"k\"", "f: tls.certificate and tls.key belong together"},

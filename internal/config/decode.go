@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func (c *Config) setAll(prefix string, values map[string]any, wrong map[string]e
 		}
 		table, isTable := value.(map[string]any)
 		switch {
-		case isTable && prefix == "" && slices.ContainsFunc(sections[1:], func(s section) bool { return s.name == name }):
+		case isTable && slices.ContainsFunc(sections[1:], func(s section) bool { return s.name == name }):
 			c.setAll(name+".", table, wrong)
 		case prefix == "" && slices.Contains(later, name):
 			wrong[name] = fmt.Errorf("[%s] is not in this version of Poplin: take the section out", name)
@@ -109,14 +110,21 @@ func (k key) set(c *Config, value any) error {
 		*field = text
 		return k.checkText(text)
 	case *[]string:
+		if text, ok := value.(string); ok { // a list of one; of none where it is empty
+			if *field = nil; text == "" {
+				return nil
+			}
+			*field = []string{text}
+			return k.checkText(text)
+		}
 		list, ok := value.([]any)
 		if !ok {
-			return errors.New(`it must be a list of strings, such as ["127.0.0.1:110"]`)
+			return errors.New(`it must be a string or a list of strings, such as ["first", "second"]`)
 		}
 		texts := make([]string, len(list))
 		for i := range list {
 			if texts[i], ok = list[i].(string); !ok {
-				return errors.New(`it must be a list of strings, such as ["127.0.0.1:110"]`)
+				return errors.New(`it must be a string or a list of strings, such as ["first", "second"]`)
 			}
 			if err := k.checkText(texts[i]); err != nil {
 				return err
@@ -137,7 +145,7 @@ func (k key) set(c *Config, value any) error {
 		*field = int(n)
 	case *time.Duration:
 		text, _ := value.(string)
-		d, err := time.ParseDuration(text)
+		d, err := Duration(text)
 		if err != nil {
 			return errors.New(`it must be a duration in quotes, such as "90s" or "10m"`)
 		}
@@ -147,6 +155,20 @@ func (k key) set(c *Config, value any) error {
 		*field = d
 	}
 	return nil
+}
+
+// Duration reads a duration in the form of the file: as time.ParseDuration,
+// or in days, "30d".
+func Duration(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	d, err := time.ParseDuration(text)
+	if err == nil && d < 0 {
+		err = errors.New("it is below zero")
+	}
+	return d, err
 }
 
 func (k key) checkText(text string) error {

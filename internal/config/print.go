@@ -25,11 +25,18 @@ func (c *Config) TOML() string {
 				b.WriteString("\n")
 			}
 			comment(&b, k.doc)
+			if text, ok := k.field(c).(*string); ok && k.secret && *text != "" {
+				fmt.Fprintf(&b, "# %s = %s\n", k.last(), quote(hidden))
+				continue
+			}
 			fmt.Fprintf(&b, "%s = %s\n", k.last(), value(k.field(c)))
 		}
 	}
 	return b.String()
 }
+
+// hidden stands for a secret that is set.
+const hidden = "(not shown)"
 
 // MarshalJSON gives the configuration with the names of the file's keys.
 // Durations are strings, as in the file.
@@ -37,15 +44,23 @@ func (c *Config) MarshalJSON() ([]byte, error) {
 	document := make(map[string]any)
 	for _, k := range keys {
 		table := document
-		if name := k.section(); name != "" {
-			if document[name] == nil {
-				document[name] = make(map[string]any)
+		for name := range strings.SplitSeq(k.section(), ".") {
+			if name == "" {
+				break
 			}
-			table = document[name].(map[string]any)
+			if table[name] == nil {
+				table[name] = make(map[string]any)
+			}
+			table = table[name].(map[string]any)
 		}
 		table[k.last()] = k.field(c)
-		if d, ok := k.field(c).(*time.Duration); ok {
-			table[k.last()] = short(*d)
+		switch v := k.field(c).(type) {
+		case *time.Duration:
+			table[k.last()] = short(*v)
+		case *string:
+			if k.secret && *v != "" {
+				table[k.last()] = hidden
+			}
 		}
 	}
 	return json.Marshal(document)
@@ -94,14 +109,10 @@ func (s section) keys() []key {
 }
 
 func (k key) section() string {
-	name, _, ok := strings.Cut(k.name, ".")
-	if !ok {
-		return ""
-	}
-	return name
+	return k.name[:max(0, strings.LastIndexByte(k.name, '.'))]
 }
 
-func (k key) last() string { return k.name[strings.IndexByte(k.name, '.')+1:] }
+func (k key) last() string { return k.name[strings.LastIndexByte(k.name, '.')+1:] }
 
 // value writes a field as TOML.
 func value(field any) string {
@@ -145,6 +156,9 @@ func quote(text string) string {
 
 // short writes a duration without units of zero: "10m" and not "10m0s".
 func short(d time.Duration) string {
+	if d > 0 && d%(24*time.Hour) == 0 {
+		return strconv.Itoa(int(d/(24*time.Hour))) + "d"
+	}
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")

@@ -26,7 +26,10 @@ type certificates struct {
 
 // newCertificates reads the configured certificate, or makes one.
 func newCertificates(cfg *config.Config, logger *slog.Logger) (*certificates, error) {
-	c := &certificates{certFile: cfg.TLS.Certificate, keyFile: cfg.TLS.Key, log: logger}
+	c := &certificates{log: logger}
+	if len(cfg.TLS.Certificate) > 0 {
+		c.certFile, c.keyFile = cfg.TLS.Certificate[0], cfg.TLS.Key[0]
+	}
 	if c.certFile == "" {
 		made, err := SelfSigned(cfg.State, cfg.Hostname)
 		if err != nil {

@@ -228,9 +228,9 @@ func TestReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.TLS.Certificate, cfg.TLS.Key = filepath.Join(other, "cert.pem"), filepath.Join(other, "key.pem")
+	cfg.TLS.Certificate, cfg.TLS.Key = []string{filepath.Join(other, "cert.pem")}, []string{filepath.Join(other, "key.pem")}
 	install := func(p Pair) {
-		for from, to := range map[string]string{p.Certificate: cfg.TLS.Certificate, p.Key: cfg.TLS.Key} {
+		for from, to := range map[string]string{p.Certificate: cfg.TLS.Certificate[0], p.Key: cfg.TLS.Key[0]} {
 			data, err := os.ReadFile(from)
 			if err != nil {
 				t.Fatal(err)
@@ -262,7 +262,7 @@ func TestReload(t *testing.T) {
 	}
 	works(second, "other")
 
-	if err := os.WriteFile(cfg.TLS.Key, []byte("broken"), 0o600); err != nil {
+	if err := os.WriteFile(cfg.TLS.Key[0], []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	writeUsers(t, cfg, "broken\n")
@@ -340,7 +340,7 @@ func TestNewErrors(t *testing.T) {
 		"no users file": {func(c *config.Config) { os.Remove(c.Users.File); c.File = "p.toml" }, "`poplin user add --config p.toml NAME` makes it"},
 		"broken users":  {func(c *config.Config) { os.WriteFile(c.Users.File, []byte("x\n"), 0o600) }, "users:1: "},
 		"open users":    {func(c *config.Config) { os.Chmod(c.Users.File, 0o644) }, "chmod o="},
-		"no cert":       {func(c *config.Config) { c.TLS.Certificate, c.TLS.Key = "/none/c", "/none/k" }, "certificate /none/c with key /none/k"},
+		"no cert":       {func(c *config.Config) { c.TLS.Certificate, c.TLS.Key = []string{"/none/c"}, []string{"/none/k"} }, "certificate /none/c with key /none/k"},
 		"state a file":  {func(c *config.Config) { c.State = c.Users.File }, "set tls.certificate and tls.key"},
 		"bad path":      {func(c *config.Config) { c.Maildrops.Path = "/nowhere" }, "maildrops: "},
 	}

@@ -1,0 +1,40 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// checkUsers finds what a source of users still needs.
+func (c *Config) checkUsers() error {
+	u := &c.Users
+	if len(u.Source) == 0 {
+		return errors.New("users.source is empty: nobody could log in")
+	}
+	for i, source := range u.Source {
+		if slices.Contains(u.Source[:i], source) {
+			return fmt.Errorf("%q stands twice in users.source", source)
+		}
+	}
+	uses := func(source string) bool { return slices.Contains(u.Source, source) }
+	switch {
+	case uses(SQL) && u.SQL.Query == "":
+		return errors.New("users.sql.query is empty: set the query that finds a user")
+	case uses(SQL) && (u.SQL.DSN == "") == (u.SQL.DSNFile == ""):
+		return errors.New("set one of users.sql.dsn and users.sql.dsn_file")
+	case uses(LDAP) && u.LDAP.URL == "":
+		return errors.New("users.ldap.url is empty: set it to ldap://HOST or ldaps://HOST")
+	case uses(LDAP) && (u.LDAP.Base == "") == (u.LDAP.UserDN == ""):
+		return errors.New("set users.ldap.base, to search for users, or users.ldap.user_dn, to bind with their names, and not both")
+	case u.LDAP.BindPassword != "" && u.LDAP.BindPasswordFile != "":
+		return errors.New("set only one of users.ldap.bind_password and users.ldap.bind_password_file")
+	case uses(OAuth) && u.OAuth.Issuer == "" && u.OAuth.IntrospectionURL == "":
+		return errors.New("set users.oauth.issuer, to check signed tokens, or users.oauth.introspection_url, to ask about tokens")
+	case uses(OAuth) && u.OAuth.Audience == "":
+		return errors.New("users.oauth.audience is empty: tokens made for other services would be taken; set what the authorization server calls this one")
+	case u.OAuth.ClientSecret != "" && u.OAuth.ClientSecretFile != "":
+		return errors.New("set only one of users.oauth.client_secret and users.oauth.client_secret_file")
+	}
+	return nil
+}
