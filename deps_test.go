@@ -24,14 +24,16 @@ const module = "github.com/poplin-mail/poplin/"
 const rules = `
 NONE < internal/wire, pop3, sasl
 internal/wire < maildrop
-maildrop < maildrop/memory, maildrop/maildir, maildrop/bucket, maildrop/maildroptest
+maildrop < maildrop/memory, maildrop/maildir, maildrop/bucket, maildrop/maildroptest, maildrop/view
 pop3, sasl, internal/wire < pop3client
-pop3, sasl, internal/wire, maildrop < pop3server
+pop3, sasl, internal/wire, maildrop, maildrop/view < pop3server
 pop3client, pop3server, maildrop/memory < pop3test
 maildrop < internal/delivery
 pop3client, maildrop < internal/fetch
 pop3 < internal/conformance
 pop3server < internal/directory, internal/guard
+internal/directory < internal/directory/sqlusers, internal/directory/ldapusers, internal/directory/pamusers, internal/directory/oauthusers
+NONE < internal/certs, internal/process, internal/proxyproto
 EVERYTHING < internal/config
 EVERYTHING, internal/config < internal/console
 EVERYTHING, internal/config, internal/console < internal/daemon
@@ -45,6 +47,7 @@ internal/cli < cmd/poplin
 // that pop3test is made of.
 const testRules = `
 maildrop/memory, maildrop/maildroptest < pop3server
+maildrop/memory, maildrop/maildir, maildrop/maildroptest < maildrop/view
 pop3server, maildrop/memory, maildrop < pop3client
 maildrop/maildroptest < maildrop/memory, maildrop/maildir, maildrop/bucket
 maildrop/memory < maildrop/maildroptest
@@ -55,19 +58,36 @@ pop3server, maildrop/memory, maildrop/maildir < internal/fetch, internal/directo
 // Libraries from outside, by the packages that may import them. A public
 // package must not make its users build a command line or a metrics library.
 var libraries = map[string][]string{
-	"github.com/alecthomas/kong":      {"internal/cli", "internal/config", "internal/daemon"},
-	"github.com/vbauerster/mpb":       {"internal/cli"},
-	"github.com/mattn/go-runewidth":   {"internal/cli"},
-	"golang.org/x/term":               {"internal/cli"},
-	"github.com/pelletier/go-toml":    {"internal/config", "internal/cli"},
-	"github.com/go-crypt":             {"internal/directory", "internal/cli"},
-	"github.com/emersion/go-sasl":     {"sasl", "pop3client", "pop3server", "pop3test", "internal/directory", "internal/fetch", "internal/cli"},
-	"github.com/aws/aws-sdk-go-v2":    {"maildrop/bucket"},
-	"github.com/prometheus":           {"internal/console", "internal/daemon"},
-	"go.opentelemetry.io":             {"internal/console", "internal/daemon"},
-	"golang.org/x/sys":                {"maildrop/maildir", "internal/directory", "internal/daemon", "internal/cli"},
-	"github.com/rogpeppe/go-internal": {"pop3test"},
-	"go.uber.org/goleak":              {},
+	"github.com/alecthomas/kong":       {"internal/cli", "internal/config", "internal/daemon"},
+	"github.com/vbauerster/mpb":        {"internal/cli"},
+	"github.com/mattn/go-runewidth":    {"internal/cli"},
+	"golang.org/x/term":                {"internal/cli"},
+	"github.com/pelletier/go-toml":     {"internal/config", "internal/cli"},
+	"github.com/go-crypt":              {"internal/directory", "internal/cli"},
+	"github.com/emersion/go-sasl":      {"sasl", "pop3client", "pop3server", "pop3test", "internal/directory", "internal/fetch", "internal/cli"},
+	"github.com/aws/aws-sdk-go-v2":     {"maildrop/bucket"},
+	"github.com/prometheus":            {"internal/console", "internal/daemon"},
+	"go.opentelemetry.io":              {"internal/console", "internal/daemon"},
+	"golang.org/x/sys":                 {"maildrop/maildir", "internal/directory", "internal/daemon", "internal/cli", "internal/process", "internal/certs"},
+	"github.com/xdg-go":                {"sasl"},
+	"github.com/jackc/pgx":             {"internal/directory/sqlusers"},
+	"github.com/go-sql-driver/mysql":   {"internal/directory/sqlusers"},
+	"modernc.org/sqlite":               {"internal/directory/sqlusers"},
+	"github.com/go-ldap/ldap":          {"internal/directory/ldapusers"},
+	"github.com/go-asn1-ber":           {"internal/directory/ldapusers"},
+	"github.com/msteinert/pam":         {"internal/directory/pamusers"},
+	"github.com/coreos/go-oidc":        {"internal/directory/oauthusers"},
+	"github.com/go-jose":               {"internal/directory/oauthusers"},
+	"golang.org/x/oauth2":              {"internal/directory/oauthusers"},
+	"github.com/caddyserver/certmagic": {"internal/certs"},
+	"github.com/mholt/acmez":           {"internal/certs"},
+	"github.com/caddyserver/zerossl":   {"internal/certs"},
+	"go.uber.org/zap":                  {"internal/certs"},
+	"github.com/pires/go-proxyproto":   {"internal/proxyproto"},
+	"github.com/coreos/go-systemd":     {"internal/process"},
+	"github.com/landlock-lsm":          {"internal/process"},
+	"github.com/rogpeppe/go-internal":  {"pop3test"},
+	"go.uber.org/goleak":               {},
 }
 
 // testLibraries may be imported by any test.
