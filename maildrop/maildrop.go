@@ -42,6 +42,8 @@ var (
 	// ErrGone says that a message vanished after the maildrop was opened:
 	// another program removed it.
 	ErrGone = errors.New("message is no longer in the maildrop")
+	// ErrReadOnly says that this login may not remove messages.
+	ErrReadOnly = errors.New("maildrop is read-only for this login")
 )
 
 // Store opens maildrops. It is used by many sessions at once.

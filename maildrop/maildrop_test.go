@@ -25,7 +25,7 @@ func TestSize(t *testing.T) {
 
 // TestErrorsDiffer: each of the errors calls for another reply.
 func TestErrorsDiffer(t *testing.T) {
-	all := []error{maildrop.ErrInUse, maildrop.ErrTemporary, maildrop.ErrPermanent, maildrop.ErrGone}
+	all := []error{maildrop.ErrInUse, maildrop.ErrTemporary, maildrop.ErrPermanent, maildrop.ErrGone, maildrop.ErrReadOnly}
 	for i, a := range all {
 		for j, b := range all {
 			if errors.Is(a, b) != (i == j) {

@@ -45,12 +45,16 @@ type Aside interface {
 	// Undeleter brings them back until then. Messages set aside before whose
 	// time is up are removed for good, now or later.
 	SetAside(ctx context.Context, marked []int, period time.Duration) error
+
+	// Kept gives the UIDs of the messages that are kept aside, in any order.
+	Kept(ctx context.Context) ([]string, error)
 }
 
 // Undeleter is a Store whose maildrops are Aside.
 type Undeleter interface {
 	// Undelete brings back the messages of the maildrop that are still kept
 	// aside and were removed at since or later, with their UIDs, and gives
-	// their number. Messages that come back show in the next session.
+	// their number, with an error too. It holds the session lock meanwhile, so
+	// the error is ErrInUse while a session is open.
 	Undelete(ctx context.Context, name string, since time.Time) (int, error)
 }
