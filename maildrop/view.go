@@ -39,6 +39,17 @@ type Notes interface {
 	SetNote(ctx context.Context, key string, note []byte) error
 }
 
+// ValidKey tells whether s can be the key of a note.
+func ValidKey(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= 64
+}
+
 // Aside is a Maildrop that can keep removed messages aside.
 type Aside interface {
 	// SetAside is Remove, but keeps the messages for at least the period: an

@@ -19,6 +19,7 @@ func TestContract(t *testing.T) {
 		return maildroptest.Harness{
 			Store:     s,
 			Deliverer: s,
+			Views:     true,
 			Create:    func(name string) error { return s.Create(t.Context(), name) },
 			Discard: func(name, uid string) error {
 				for _, dir := range []string{"new", "cur"} {

@@ -159,7 +159,7 @@ func (d *delivery) fill(ctx context.Context, r io.Reader) error {
 func (d *delivery) publish() error {
 	to := d.dirs[inNew]
 	err := d.sys.link(d.tmp, d.name, to, d.name)
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) {
+	if noLinks(err) {
 		// A file system without links. The name is no one else's, so nothing
 		// is overwritten.
 		err = d.sys.rename(d.tmp, d.name, to, d.name)

@@ -265,6 +265,13 @@ func (h *hook) rename(dir int, name string, newDir int, newName string) error {
 	return h.system.rename(dir, name, newDir, newName)
 }
 
+func (h *hook) rmdir(dir int, name string) error {
+	if err := h.ask("rmdir", name); err != nil {
+		return err
+	}
+	return h.system.rmdir(dir, name)
+}
+
 func (h *hook) unlink(dir int, name string) error {
 	if err := h.ask("unlink", name); err != nil {
 		return err

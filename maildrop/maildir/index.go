@@ -15,10 +15,10 @@ const indexName = "poplin.index"
 const maxState = 128 << 20
 
 // leastRecord is the least number of octets of a record in an index.
-const leastRecord = 8
+const leastRecord = 9
 
 // indexMagic begins an index: what it is, and the version of its format.
-const indexMagic = "poplin index 1\n"
+const indexMagic = "poplin index 2\n"
 
 // The rest of an index: a CRC-32C of what follows it (4 octets, big-endian);
 // 1 if settled, else 0; ino, mtime and ctime of new/, cur/ and poplin.uidl;
@@ -71,6 +71,7 @@ func (x *index) encode() []byte {
 		b = binary.AppendUvarint(b, r.ino)
 		b = binary.AppendUvarint(b, uint64(r.octets))
 		b = binary.AppendVarint(b, r.mtime)
+		b = binary.AppendVarint(b, r.ctime-r.mtime)
 		b = binary.AppendUvarint(b, uint64(r.size))
 		if r.uid == r.base() {
 			b = appendString(b, "")
@@ -111,7 +112,9 @@ func decodeIndex(data []byte) (*index, bool) {
 	uids := make(map[string]bool, min(count, 4096))
 	for range count {
 		r := record{entry: entry{place: place(d.uint()), name: d.string()}, ino: d.uint()}
-		r.octets, r.mtime, r.size = int64(d.uint()), d.int(), int64(d.uint())
+		r.octets, r.mtime = int64(d.uint()), d.int()
+		r.ctime = r.mtime + d.int()
+		r.size = int64(d.uint())
 		if r.uid = d.string(); r.uid == "" {
 			r.uid = r.base()
 		}

@@ -43,6 +43,7 @@ func (s *Store) load(ctx context.Context, f *folder) ([]record, error) {
 		return nil, err
 	}
 	f.sweep(time.Now())
+	f.expire(time.Now())
 	now.records = arrange(now.records, old.records, names)
 	if encoded := now.encode(); !bytes.Equal(encoded, old.encoded) {
 		if err := f.replaceFile(indexName, encoded, false); err != nil {
@@ -120,7 +121,7 @@ func (f *folder) look(ctx context.Context, e entry, known map[identity]*record) 
 		return record{}, errNoMessage
 	}
 	if k := known[identity{e.base(), st.Ino}]; k != nil && k.same(&st) {
-		return record{entry: e, ino: k.ino, octets: k.octets, mtime: k.mtime, size: k.size, when: k.when}, nil
+		return record{entry: e, ino: k.ino, octets: k.octets, mtime: k.mtime, ctime: k.ctime, size: k.size, when: k.when}, nil
 	}
 	return f.measure(ctx, e)
 }

@@ -23,7 +23,7 @@ func (f *folder) lock() (int, error) {
 	for range lockTries {
 		fd, err := f.sys.open(f.top, lockName, unix.O_RDWR|unix.O_CREAT)
 		if err != nil {
-			return -1, temporary("session lock of "+f.name, err)
+			return -1, f.stateError(lockName, err)
 		}
 		same, err := f.tryLock(fd)
 		switch {
@@ -32,7 +32,7 @@ func (f *folder) lock() (int, error) {
 		case errors.Is(err, unix.EWOULDBLOCK):
 			err = fmt.Errorf("maildir: %s: %w", f.name, maildrop.ErrInUse)
 		case err != nil:
-			err = temporary("session lock of "+f.name, err)
+			err = f.stateError(lockName, err)
 		}
 		f.sys.close(fd)
 		if err != nil {
@@ -50,7 +50,7 @@ func (f *folder) tryLock(fd int) (same bool, err error) {
 		return false, err
 	}
 	if !regular(&held) {
-		return false, fmt.Errorf("%s is not a regular file: remove it", lockName)
+		return false, errNotFile
 	}
 	if err := f.sys.flock(fd); err != nil {
 		return false, err

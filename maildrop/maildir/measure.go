@@ -21,6 +21,7 @@ type record struct {
 	ino    uint64
 	octets int64  // of the file
 	mtime  int64  // nanoseconds since 1970
+	ctime  int64  // as it was measured, nanoseconds since 1970
 	size   int64  // in the form of the wire
 	uid    string // empty until it is assigned
 	when   int64  // received, nanoseconds since 1970
@@ -31,6 +32,13 @@ type record struct {
 // says little.
 func (r *record) same(st *unix.Stat_t) bool {
 	return r.ino == st.Ino && r.octets == st.Size && r.mtime == st.Mtim.Nano()
+}
+
+// unchanged tells whether st is of the file as it was measured. A program can
+// write to a file and set its mtime back, but not its ctime; which changes
+// with the file's name, too, and so only says that the size may be wrong.
+func (r *record) unchanged(st *unix.Stat_t) bool {
+	return r.same(st) && r.ctime == st.Ctim.Nano()
 }
 
 // errNoMessage is the error for a name that is no message: not a regular file.
@@ -62,7 +70,7 @@ func (f *folder) measure(ctx context.Context, e entry) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	r := record{entry: e, ino: st.Ino, mtime: st.Mtim.Nano()}
+	r := record{entry: e, ino: st.Ino, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano()}
 	r.date()
 	file := &file{sys: f.sys, fd: fd, name: e.name}
 	defer file.Close()

@@ -65,14 +65,20 @@ func (s *session) relocate(ctx context.Context, wanted map[int]bool) (found map[
 // renames bounds how often messages are looked for while they are removed.
 const renames = 5
 
-// Remove implements maildrop.Maildrop. It looks at each file before it
-// removes it: one that another program put in place of the message survives.
-// Those that are not under the name noted at login, or have another link, are
-// looked for together, so that the cost does not grow with their square.
+// Remove implements maildrop.Maildrop.
 func (s *session) Remove(ctx context.Context, marked []int) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
+	return s.remove(ctx, marked, nil)
+}
+
+// remove removes messages, or moves them aside where there is a keeper. It
+// looks at each file before it removes it: one that another program put in
+// place of the message survives. Those that are not under the name noted at
+// login, or have another link, are looked for together, so that the cost does
+// not grow with their square.
+func (s *session) remove(ctx context.Context, marked []int, k *keeper) error {
 	var errs []error
 	var touched [2]bool
 	fail := func(i int, err error) {
@@ -93,7 +99,7 @@ func (s *session) Remove(ctx context.Context, marked []int) error {
 				errs = append(errs, fmt.Errorf("maildir: %d messages not removed: %w", len(pending)-n, err))
 				break
 			}
-			elsewhere, err := s.unlink(i, &touched)
+			elsewhere, err := s.unlink(i, k, &touched)
 			if err != nil {
 				fail(i, err)
 			}
@@ -110,7 +116,14 @@ func (s *session) Remove(ctx context.Context, marked []int) error {
 	}
 	for p, fd := range s.dirs {
 		if touched[p] {
-			if err := s.sys.fsync(fd); err != nil {
+			var err error
+			if k != nil {
+				err = k.sync(place(p)) // first, so that no message is in neither
+			}
+			if err == nil {
+				err = s.sys.fsync(fd)
+			}
+			if err != nil {
 				errs = append(errs, temporary(fmt.Sprintf("%s/%s: removals may not last", s.name, place(p)), err))
 			}
 		}
@@ -118,16 +131,21 @@ func (s *session) Remove(ctx context.Context, marked []int) error {
 	return errors.Join(errs...)
 }
 
-// unlink removes message i under the name that is known. Elsewhere says that
+// unlink removes message i under the name that is known, or moves it aside
+// where there is a keeper. Elsewhere says that
 // it may have another: it was renamed, or has a second link, perhaps in a
 // folder that is none of ours.
-func (s *session) unlink(i int, touched *[2]bool) (elsewhere bool, err error) {
+func (s *session) unlink(i int, k *keeper, touched *[2]bool) (elsewhere bool, err error) {
 	r := &s.records[i]
 	var st unix.Stat_t
 	err = s.sys.lstat(s.dirs[r.place], r.name, &st)
 	switch {
 	case err == nil && r.same(&st):
-		err = s.sys.unlink(s.dirs[r.place], r.name)
+		if k != nil {
+			err = k.put(r.entry)
+		} else {
+			err = s.sys.unlink(s.dirs[r.place], r.name)
+		}
 		touched[r.place] = true
 		if err == nil && st.Nlink == 1 {
 			return false, nil

@@ -109,10 +109,10 @@ func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 // serve gives the reader of an open file that has the inode of record r. The
 // same inode with another size or time is a file changed in place, or another
 // one in its room; it is served only if its size is the one announced, as
-// after a touch.
+// after a touch or a rename.
 func (s *session) serve(ctx context.Context, r *record, fd int, st *unix.Stat_t) (io.ReadCloser, error) {
 	opened := &file{sys: s.sys, fd: fd, name: r.name}
-	if r.same(st) {
+	if r.unchanged(st) {
 		return opened, nil
 	}
 	now, err := s.measure(ctx, r.entry)

@@ -230,3 +230,60 @@ func TestCancelledMidway(t *testing.T) {
 	b.hook.reset(nil)
 	b.wantUIDs("afterwards", "1700000001.M1P1.host", "1700000002.M1P1.host", "1700000003.M1P1.host")
 }
+
+// TestRewrittenUnseen: a program that writes to a file in place, and sets its
+// length and time back, cannot have a wrong size sent: the file is known by
+// its ctime. The next login lists the right one.
+func TestRewrittenUnseen(t *testing.T) {
+	b := newBox(t, Options{})
+	b.settling = 2 * tick
+	b.write("new/1700000000.M1P1.host", "a\nb\nc\n")
+	b.write("new/1700000001.M1P1.host", "x")
+	time.Sleep(3 * tick)
+	b.list()
+	path := filepath.Join(b.path, "new", "1700000000.M1P1.host")
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("abcde\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, before.ModTime(), before.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	m := b.open()
+	if got, err := read(t, m, 0); !errors.Is(err, maildrop.ErrGone) {
+		t.Errorf("read: %q, error %v; want ErrGone, as the size that was listed is wrong", got, err)
+	}
+	if got, err := read(t, m, 1); err != nil || got != "x" {
+		t.Errorf("the message beside it: %q, error %v", got, err)
+	}
+	m.Close()
+	m = b.open()
+	if size := m.Messages()[0].Size; size != int64(len("abcde\r\n")) {
+		t.Errorf("the next login lists size %d", size)
+	}
+	if got, err := read(t, m, 0); err != nil || got != "abcde\n" {
+		t.Errorf("read at the next login: %q, error %v", got, err)
+	}
+}
+
+// TestLinkedMeanwhile: a backup by link changes the ctime and not the message,
+// which is read and removed as before.
+func TestLinkedMeanwhile(t *testing.T) {
+	b := newBox(t, Options{})
+	fill(b)
+	b.list()
+	b.link("new/1700000000.M1P1.host", "../backup")
+	m := b.open()
+	if got, err := read(t, m, 0); err != nil || got != "a\n" {
+		t.Errorf("read %q, error %v", got, err)
+	}
+	if err := m.Remove(t.Context(), []int{0}); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(b.path + "/../backup"); err != nil {
+		t.Error(err)
+	}
+}

@@ -2,6 +2,7 @@ package maildir
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +20,7 @@ func (f *folder) readFile(name string, limit int64) ([]byte, stamp, error) {
 		return nil, stamp{}, err
 	}
 	if !regular(&st) || st.Size > limit {
-		return nil, stamp{}, named("read", name, errors.New("not a regular file of a sensible size"))
+		return nil, stamp{}, errNotFile
 	}
 	// One octet more than the file has finds its end without growing.
 	data := make([]byte, 0, st.Size+1)
@@ -33,6 +34,24 @@ func (f *folder) readFile(name string, limit int64) ([]byte, stamp, error) {
 		}
 		data = data[:len(data)+n]
 	}
+}
+
+// errNotFile is the error where a file of state should be.
+var errNotFile = errors.New("it is not a regular file of a sensible size")
+
+// stateError makes the error for a file or folder of the Maildir itself that
+// cannot be used. What no waiting mends says what a person must do.
+func (f *folder) stateError(name string, err error) error {
+	path := f.name + "/" + name
+	is := func(target error) bool { return errors.Is(err, target) }
+	switch {
+	case slices.ContainsFunc([]error{errNotFile, unix.ELOOP, unix.ENOTDIR, unix.EISDIR, unix.ENXIO}, is):
+		return permanent(path+" is of the wrong kind: move it away, or replace it", err)
+	case slices.ContainsFunc([]error{unix.EACCES, unix.EPERM, unix.EROFS}, is):
+		return permanent(path+" cannot be used: every login needs to write to the Maildir, so mount its disk for writing, "+
+			"and give the Maildir and the files in it to the user that the server runs as", err)
+	}
+	return temporary(path, err)
 }
 
 // stampOf gives the stamp of a file.

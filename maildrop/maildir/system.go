@@ -25,6 +25,7 @@ type system interface {
 	link(dir int, name string, newDir int, newName string) error
 	rename(dir int, name string, newDir int, newName string) error
 	unlink(dir int, name string) error
+	rmdir(dir int, name string) error
 }
 
 // kernel is the system of the machine.
@@ -91,6 +92,10 @@ func (kernel) unlink(dir int, name string) error {
 	return named("unlink", name, unix.Unlinkat(dir, name, 0))
 }
 
+func (kernel) rmdir(dir int, name string) error {
+	return named("rmdir", name, unix.Unlinkat(dir, name, unix.AT_REMOVEDIR))
+}
+
 // fsync is not tried again after any error: what a failed one left out is
 // forgotten by the kernel, and a second success would mean nothing.
 func (kernel) fsync(fd int) error { return unix.Fsync(fd) }
@@ -117,6 +122,11 @@ func named(op, name string, err error) error {
 
 // missing tells whether err says that there is no such file.
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// noLinks tells whether err says that a file cannot have a second name here.
+func noLinks(err error) bool {
+	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS)
+}
 
 // writeAll writes all of p.
 func writeAll(sys system, fd int, p []byte) error {

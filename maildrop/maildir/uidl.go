@@ -82,13 +82,10 @@ func decodeUIDL(data []byte) ([]pair, error) {
 // takeOver gives the stamp of poplin.uidl, zero where there is none. Where
 // UIDs are to be taken over and never were, it does that first.
 func (s *Store) takeOver(f *folder, old *index) (stamp, error) {
-	var st unix.Stat_t
-	err := f.sys.lstat(f.top, uidlName, &st)
+	mark, err := f.uidlStamp()
 	switch {
-	case err == nil:
-		return stampOf(&st), nil
-	case !missing(err):
-		return stamp{}, err
+	case err != nil || mark != stamp{}:
+		return mark, err
 	case old.mark != stamp{}:
 		return stamp{}, permanent(fmt.Sprintf("%s/%s", f.name, uidlName), errors.New(
 			"it was there and is missing, and without it clients would download everything again: restore it from a backup; "+
@@ -105,7 +102,16 @@ func (s *Store) takeOver(f *folder, old *index) (stamp, error) {
 		f.sys.unlink(f.top, uidlName)
 		return stamp{}, temporary("UIDs taken over cannot be kept in "+f.name, err)
 	}
-	if err := f.sys.lstat(f.top, uidlName, &st); err != nil {
+	return f.uidlStamp()
+}
+
+// uidlStamp gives the stamp of poplin.uidl, zero where there is none.
+func (f *folder) uidlStamp() (stamp, error) {
+	var st unix.Stat_t
+	err := f.sys.lstat(f.top, uidlName, &st)
+	if missing(err) {
+		return stamp{}, nil
+	} else if err != nil {
 		return stamp{}, err
 	}
 	return stampOf(&st), nil
@@ -119,7 +125,7 @@ func (s *Store) readForeign(f *folder) ([]pair, error) {
 		s.log.Warn("no UIDs to take over, messages get UIDs made of their names", "maildir", f.name, "file", s.uidl.file)
 		return nil, nil
 	} else if err != nil {
-		return nil, temporary("UIDs to take over", err)
+		return nil, f.stateError(s.uidl.file, err)
 	}
 	pairs, err := s.uidl.parse(data)
 	if err != nil {
@@ -136,7 +142,7 @@ func (f *folder) readUIDL(mark stamp) (*uidl, error) {
 	}
 	data, _, err := f.readFile(uidlName, maxState)
 	if err != nil {
-		return nil, temporary("UIDs taken over", err)
+		return nil, f.stateError(uidlName, err)
 	}
 	pairs, err := decodeUIDL(data)
 	if err != nil {

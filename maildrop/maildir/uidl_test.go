@@ -172,14 +172,6 @@ func TestDamage(t *testing.T) {
 	if got := b.uids(); got[0] != "000000016b04bb8a" {
 		t.Errorf("taken over again, UIDs are %q", got)
 	}
-	// A folder in its place cannot be read: that may pass.
-	b = newBox(t, Options{UIDL: "dovecot"})
-	if err := os.Mkdir(filepath.Join(b.path, "dovecot-uidlist"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Open(t.Context(), user); !errors.Is(err, maildrop.ErrTemporary) {
-		t.Errorf("Open with a folder for the list: %v, want ErrTemporary", err)
-	}
 }
 
 // TestIndexDamage: an index that is damaged, in any octet or at any length,

@@ -23,7 +23,7 @@ type fault struct {
 
 func (f fault) harness() Harness {
 	s := memory.New()
-	h := Harness{Store: s, Deliverer: s, Create: func(name string) error { s.Create(name); return nil }}
+	h := Harness{Store: s, Deliverer: s, Views: true, Create: func(name string) error { s.Create(name); return nil }}
 	f.breaks(&h, s)
 	return h
 }
@@ -41,19 +41,29 @@ func (h hooked) Open(ctx context.Context, name string) (maildrop.Maildrop, error
 	}
 	d := &drop{Maildrop: m, list: slices.Clone(m.Messages())}
 	d.open, d.remove, d.close = m.Open, m.Remove, m.Close
+	d.Notes, _ = m.(maildrop.Notes)
+	d.Aside, _ = m.(maildrop.Aside)
+	d.setAside = d.Aside.SetAside
 	h.hook(d)
 	return d, nil
+}
+
+func (h hooked) Undelete(ctx context.Context, name string, since time.Time) (int, error) {
+	return h.Store.(maildrop.Undeleter).Undelete(ctx, name, since)
 }
 
 // drop is a Maildrop with replaceable methods.
 type drop struct {
 	maildrop.Maildrop
-	list   []maildrop.Message
-	listed int
-	again  []maildrop.Message // from the second Messages on, if not nil
-	open   func(ctx context.Context, i int) (io.ReadCloser, error)
-	remove func(ctx context.Context, marked []int) error
-	close  func() error
+	maildrop.Notes
+	maildrop.Aside
+	list     []maildrop.Message
+	listed   int
+	again    []maildrop.Message // from the second Messages on, if not nil
+	open     func(ctx context.Context, i int) (io.ReadCloser, error)
+	remove   func(ctx context.Context, marked []int) error
+	setAside func(ctx context.Context, marked []int, period time.Duration) error
+	close    func() error
 }
 
 func (d *drop) Messages() []maildrop.Message {
@@ -65,6 +75,9 @@ func (d *drop) Messages() []maildrop.Message {
 func (d *drop) Open(ctx context.Context, i int) (io.ReadCloser, error) { return d.open(ctx, i) }
 func (d *drop) Remove(ctx context.Context, marked []int) error         { return d.remove(ctx, marked) }
 func (d *drop) Close() error                                           { return d.close() }
+func (d *drop) SetAside(ctx context.Context, marked []int, period time.Duration) error {
+	return d.setAside(ctx, marked, period)
+}
 
 // drops makes a fault of the Maildrop.
 func drops(hook func(d *drop)) func(h *Harness, s *memory.Store) {
@@ -131,7 +144,7 @@ func unlocked(h *Harness, s *memory.Store) {
 	})
 }
 
-var faults = []fault{
+var faults = slices.Concat(viewFaults, []fault{
 	{"lists a message that is not there", "Empty", "lists none", drops(func(d *drop) { d.list = append(d.list, maildrop.Message{UID: "x"}) })},
 	{"newest first", "Listing", "oldest first", drops(func(d *drop) {
 		n := len(d.list)
@@ -350,7 +363,7 @@ var faults = []fault{
 			return s.Deliver(ctx, user, r)
 		})
 	}},
-}
+})
 
 // discarding makes a Store whose messages can be removed from outside, with a
 // fault of its Maildrop.

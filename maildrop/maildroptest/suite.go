@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,6 +41,10 @@ type Harness struct {
 	// Create makes an empty maildrop. Nil means that Open or the first
 	// delivery makes it.
 	Create func(name string) error
+
+	// Views says that the Maildrops are maildrop.Notes and maildrop.Aside, and
+	// the Store a maildrop.Undeleter: these are tested too.
+	Views bool
 
 	// Discard removes the message with that UID as another program would,
 	// while a Maildrop is open. Nil if only a Maildrop can remove messages.
@@ -80,10 +85,25 @@ var checks = []check{
 	{"ConcurrentMaildrops", checkConcurrentMaildrops},
 }
 
+// viewChecks are the part for Harness.Views.
+var viewChecks = []check{
+	{"Notes", checkNotes},
+	{"NoteKeys", checkNoteKeys},
+	{"SetAside", checkSetAside},
+	{"RemoveIsFinal", checkRemoveIsFinal},
+	{"UndeleteSince", checkUndeleteSince},
+	{"AsideExpires", checkAsideExpires},
+	{"UndeleteLock", checkUndeleteLock},
+}
+
 // Run tests the Store that newHarness makes, a new one for each part of the
 // contract. NewHarness registers what must be undone with t.Cleanup.
 func Run(t *testing.T, newHarness func(t testing.TB) Harness) {
-	for _, c := range checks {
+	run := checks
+	if newHarness(t).Views {
+		run = slices.Concat(checks, viewChecks)
+	}
+	for _, c := range run {
 		t.Run(c.name, func(t *testing.T) { c.start(t, newHarness) })
 	}
 }

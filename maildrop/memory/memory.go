@@ -22,6 +22,7 @@ import (
 var (
 	_ maildrop.Store     = (*Store)(nil)
 	_ maildrop.Deliverer = (*Store)(nil)
+	_ maildrop.Undeleter = (*Store)(nil)
 )
 
 // Store is a maildrop.Store and a maildrop.Deliverer in memory. Make it with
@@ -39,6 +40,8 @@ type drop struct {
 	last     uint64
 	used     map[string]bool // every UID there ever was
 	messages []*message      // oldest first
+	aside    []removed
+	notes    map[string][]byte
 }
 
 // message never changes once it is in a drop.
@@ -61,7 +64,7 @@ func (s *Store) drop(name string) *drop {
 	defer s.mu.Unlock()
 	d := s.drops[name]
 	if d == nil {
-		d = &drop{used: make(map[string]bool)}
+		d = &drop{used: make(map[string]bool), notes: make(map[string][]byte)}
 		s.drops[name] = d
 	}
 	return d
@@ -73,20 +76,29 @@ func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	d, err := s.existing(name)
+	if err != nil {
+		return nil, err
+	}
+	return d.open(name)
+}
+
+// existing gives the maildrop of that name.
+func (s *Store) existing(name string) (*drop, error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	d := s.drops[name]
-	s.mu.Unlock()
 	if d == nil {
 		return nil, fmt.Errorf("memory: no maildrop %q: create it, or deliver to it: %w", name, maildrop.ErrPermanent)
 	}
-	return d.open(name)
+	return d, nil
 }
 
 func (d *drop) open(name string) (maildrop.Maildrop, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.held {
-		return nil, fmt.Errorf("memory: maildrop %q: %w", name, maildrop.ErrInUse)
+		return nil, errInUse(name)
 	}
 	d.held = true
 	sn := &snapshot{
@@ -163,6 +175,11 @@ func (r *reader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.r.Read(p)
+}
+
+// errInUse answers whoever meets an open session.
+func errInUse(name string) error {
+	return fmt.Errorf("memory: maildrop %q: %w", name, maildrop.ErrInUse)
 }
 
 // errClosed answers a call that came after Close.

@@ -20,6 +20,7 @@ func TestContract(t *testing.T) {
 		return maildroptest.Harness{
 			Store:     s,
 			Deliverer: s,
+			Views:     true,
 			Create:    func(name string) error { s.Create(name); return nil },
 			Discard:   func(name, uid string) error { return discard(s, name, uid) },
 		}
