@@ -2,6 +2,8 @@ package pop3server
 
 import (
 	"context"
+	"strconv"
+	"time"
 
 	"github.com/poplin-mail/poplin/pop3"
 )
@@ -29,6 +31,9 @@ func (s *session) capabilities() pop3.Capabilities {
 		{Name: pop3.CapLang},
 		{Name: pop3.CapImplementation, Args: []string{s.srv.opts.Implementation}},
 	}
+	if d := s.srv.opts.LoginDelay; d > 0 {
+		caps = append(caps, pop3.Capability{Name: pop3.CapLoginDelay, Args: []string{wholeSeconds(d)}})
+	}
 	if s.mayLogin() {
 		names := []string{}
 		for _, m := range s.mechanisms() {
@@ -40,4 +45,9 @@ func (s *session) capabilities() pop3.Capabilities {
 		caps = append(caps, pop3.Capability{Name: pop3.CapSTLS})
 	}
 	return caps
+}
+
+// wholeSeconds rounds up, so that a client that waits as long is let in.
+func wholeSeconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"time"
 
 	"github.com/poplin-mail/poplin/pop3"
 )
@@ -16,6 +17,16 @@ import (
 type command struct {
 	args args
 	run  func(*session, context.Context, argument) error
+	verb string // set by named
+}
+
+// named gives the rows of a table their verbs.
+func named(table map[string]command) map[string]command {
+	for verb, row := range table {
+		row.verb = verb
+		table[verb] = row
+	}
+	return table
 }
 
 // args is the form of a command's arguments.
@@ -37,47 +48,55 @@ type argument struct {
 	lines int
 }
 
-var authorization = map[string]command{
-	"USER": {text, (*session).userCmd},
-	"PASS": {text, (*session).pass},
-	"APOP": {text, (*session).apop},
-	"AUTH": {optional, (*session).authCmd},
-	"STLS": {noArgument, (*session).stls},
-	"CAPA": {noArgument, (*session).capa},
-	"UTF8": {noArgument, (*session).utf8},
-	"LANG": {optional, (*session).langCmd},
-	"QUIT": {noArgument, (*session).quitEarly},
-}
+var authorization = named(map[string]command{
+	"USER": {args: text, run: (*session).userCmd},
+	"PASS": {args: text, run: (*session).pass},
+	"APOP": {args: text, run: (*session).apop},
+	"AUTH": {args: optional, run: (*session).authCmd},
+	"STLS": {args: noArgument, run: (*session).stls},
+	"CAPA": {args: noArgument, run: (*session).capa},
+	"UTF8": {args: noArgument, run: (*session).utf8},
+	"LANG": {args: optional, run: (*session).langCmd},
+	"QUIT": {args: noArgument, run: (*session).quitEarly},
+})
 
-var transaction = map[string]command{
-	"STAT": {noArgument, (*session).stat},
-	"LIST": {anyMessage, (*session).list},
-	"RETR": {message, (*session).retr},
-	"DELE": {message, (*session).dele},
-	"NOOP": {noArgument, (*session).noop},
-	"RSET": {noArgument, (*session).rset},
-	"TOP":  {topLines, (*session).top},
-	"UIDL": {anyMessage, (*session).uidl},
-	"CAPA": {noArgument, (*session).capa},
-	"UTF8": {noArgument, (*session).utf8}, // not in RFC 6856; Outlook sends it here
-	"LANG": {optional, (*session).langCmd},
-	"QUIT": {noArgument, (*session).quit},
-}
+var transaction = named(map[string]command{
+	"STAT": {args: noArgument, run: (*session).stat},
+	"LIST": {args: anyMessage, run: (*session).list},
+	"RETR": {args: message, run: (*session).retr},
+	"DELE": {args: message, run: (*session).dele},
+	"NOOP": {args: noArgument, run: (*session).noop},
+	"RSET": {args: noArgument, run: (*session).rset},
+	"TOP":  {args: topLines, run: (*session).top},
+	"UIDL": {args: anyMessage, run: (*session).uidl},
+	"CAPA": {args: noArgument, run: (*session).capa},
+	"UTF8": {args: noArgument, run: (*session).utf8}, // not in RFC 6856; Outlook sends it here
+	"LANG": {args: optional, run: (*session).langCmd},
+	"QUIT": {args: noArgument, run: (*session).quit},
+})
 
 // command carries out one line and replies.
 func (s *session) command(ctx context.Context, line []byte) {
 	verb, rest, given := bytes.Cut(line, []byte{' '})
 	row, known := s.lookup(verb)
 	if !known {
+		s.saw(otherVerb)
 		s.reply(s.unknown(verb))
+		s.srv.watch.Command(otherVerb, 0, false)
 		return
 	}
+	s.saw(row.verb)
+	begun := time.Now()
 	arg, err := s.check(row.args, string(rest), given)
 	if err == nil {
 		err = row.run(s, ctx, arg)
 	}
 	s.reply(err)
+	s.srv.watch.Command(row.verb, time.Since(begun), err == nil)
 }
+
+// otherVerb stands for what is no command of the state.
+const otherVerb = "other"
 
 // lookup finds the verb, in any case, in the table of the state.
 func (s *session) lookup(verb []byte) (command, bool) {

@@ -5,6 +5,9 @@ import "context"
 // dele marks a message as deleted. It is removed at QUIT, and only then (RFC
 // 1939 section 5, DELE).
 func (s *session) dele(_ context.Context, arg argument) error {
+	if s.account.View.ReadOnly {
+		return errReadOnly
+	}
 	if s.marked == nil {
 		s.marked = make([]bool, len(s.msgs))
 	}

@@ -64,6 +64,8 @@ var german = map[string]string{
 	textInUse:           "Das Postfach wird von einer anderen Sitzung benutzt",
 	textTemporary:       "Vorübergehender Fehler, bitte später erneut versuchen",
 	textPermanent:       "Das Postfach ist nicht benutzbar, bitte den Betreiber fragen",
+	textReadOnly:        "Mit dieser Anmeldung kann nicht gelöscht werden",
+	textLoginDelay:      "Zu früh nach der letzten Anmeldung",
 	textNotRemoved:      "Einige gelöschte Nachrichten wurden nicht entfernt",
 	textTooMany:         "Zu viele Verbindungen, bitte später erneut versuchen",
 }
@@ -111,6 +113,8 @@ var french = map[string]string{
 	textInUse:           "La boîte est utilisée par une autre session",
 	textTemporary:       "Erreur temporaire, réessayez plus tard",
 	textPermanent:       "La boîte est inutilisable, contactez l'opérateur",
+	textReadOnly:        "Cette connexion ne permet pas de supprimer",
+	textLoginDelay:      "Trop tôt après la dernière connexion",
 	textNotRemoved:      "Certains messages supprimés n'ont pas été retirés",
 	textTooMany:         "Trop de connexions, réessayez plus tard",
 }
@@ -158,6 +162,8 @@ var spanish = map[string]string{
 	textInUse:           "El buzón está en uso por otra sesión",
 	textTemporary:       "Fallo temporal, inténtelo más tarde",
 	textPermanent:       "El buzón no se puede usar, consulte al operador",
+	textReadOnly:        "Este acceso no permite borrar",
+	textLoginDelay:      "Demasiado pronto tras el último acceso",
 	textNotRemoved:      "Algunos mensajes borrados no se eliminaron",
 	textTooMany:         "Demasiadas conexiones, inténtelo más tarde",
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
+	"github.com/poplin-mail/poplin/maildrop/view"
 	"github.com/poplin-mail/poplin/pop3"
 )
 
@@ -26,15 +27,67 @@ func (s *session) newLogin(mechanism, username, password string) Login {
 		Remote: s.conn.RemoteAddr(), TLS: s.tls}
 }
 
-// enter ends the AUTHORIZATION state: verify says whose maildrop it is, and
-// that is opened. On an error the session stays where it is.
-func (s *session) enter(ctx context.Context, login Login, verify func(context.Context, Login) (Account, error)) error {
-	account, err := verify(ctx, login)
+// ask checks credentials; it is a method of the Authenticator.
+type ask = func(context.Context, Login) (Account, error)
+
+// enter logs in by one question to the Authenticator.
+func (s *session) enter(ctx context.Context, login Login, ask ask) error {
+	account, err := s.verify(ctx, login, ask)
 	if err != nil {
 		if errors.Is(err, ErrBadCredentials) {
 			s.refused(login)
 		}
 		return err
+	}
+	return s.begin(ctx, login, account)
+}
+
+// verify asks the Guard, and then the Authenticator. The time for logging in
+// bounds both.
+func (s *session) verify(ctx context.Context, login Login, ask ask) (Account, error) {
+	ctx, cancel := context.WithDeadline(ctx, s.start.Add(s.srv.opts.LoginTimeout))
+	defer cancel()
+	done, err := s.attempt(ctx, login)
+	if err != nil {
+		return Account{}, err
+	}
+	err = errPanicked
+	defer func() { done(err) }()
+	var account Account
+	account, err = ask(ctx, login)
+	return account, err
+}
+
+// errPanicked is what the Guard hears where the Authenticator panics.
+var errPanicked = errors.New("authenticator panicked")
+
+// attempt asks the Guard, if there is one.
+func (s *session) attempt(ctx context.Context, login Login) (done func(error), err error) {
+	if s.srv.opts.Guard == nil {
+		return func(error) {}, nil
+	}
+	return s.srv.opts.Guard.Attempt(ctx, login)
+}
+
+// actFor gives the account of the authorization identity, which is the user's
+// own where it is empty.
+func (s *session) actFor(ctx context.Context, login Login, own Account, identity string) (Account, error) {
+	if identity == "" || identity == own.Name || identity == login.Username {
+		return own, nil
+	}
+	impersonator, ok := s.srv.auth.(Impersonator)
+	if !ok {
+		return Account{}, ErrBadCredentials
+	}
+	return impersonator.ActFor(ctx, login, own, identity)
+}
+
+// begin ends the AUTHORIZATION state: it opens the account's maildrop. On an
+// error the session stays where it is.
+func (s *session) begin(ctx context.Context, login Login, account Account) error {
+	if !s.srv.pace.allow(account) {
+		s.log.Info("login too soon after the last one", "user", account.Name)
+		return errLoginDelay
 	}
 	drop, err := s.open(ctx, account)
 	if err != nil {
@@ -52,7 +105,11 @@ func (s *session) enter(ctx context.Context, login Login, verify func(context.Co
 	}
 	s.state = pop3.Transaction
 	s.bad = 0
-	s.loggedIn.Store(true)
+	s.srv.settled(s)
+	s.show(func(i *SessionInfo) {
+		i.User, i.Mechanism, i.Device, i.Messages = account.Name, login.Mechanism, account.View.Device, len(s.msgs)
+	})
+	s.srv.watch.LoggedIn(login.Mechanism, s.tls != nil)
 	s.log.Info("logged in", "user", account.Name, "mechanism", login.Mechanism, "tls", s.tls != nil,
 		"messages", s.total.Messages, "octets", s.total.Octets)
 	s.ok(textLoggedIn)
@@ -61,6 +118,7 @@ func (s *session) enter(ctx context.Context, login Login, verify func(context.Co
 
 // refused counts and logs a login with wrong credentials.
 func (s *session) refused(login Login) {
+	s.srv.watch.LoginFailed(login.Mechanism)
 	s.log.Warn("login failed", "user", pop3.Sanitize(login.Username), "mechanism", login.Mechanism, "tls", s.tls != nil)
 	if s.failed++; s.failed >= maxFailedLogins {
 		s.closing, s.linger, s.why = true, true, "too many failed logins"
@@ -71,7 +129,7 @@ func (s *session) refused(login Login) {
 // that has not been heard of for a while, that one is probed: its client may
 // be a phone that lost its network and is now the one that asks.
 func (s *session) open(ctx context.Context, account Account) (maildrop.Maildrop, error) {
-	drop, err := s.srv.store.Open(ctx, account.Maildrop)
+	drop, err := view.Open(ctx, s.srv.store, account.Maildrop, account.View)
 	if !errors.Is(err, maildrop.ErrInUse) || !s.srv.probe(account.Maildrop) {
 		return drop, err
 	}
@@ -81,7 +139,7 @@ func (s *session) open(ctx context.Context, account Account) (maildrop.Maildrop,
 			return nil, ctx.Err()
 		case <-time.After(probePause):
 		}
-		drop, err = s.srv.store.Open(ctx, account.Maildrop)
+		drop, err = view.Open(ctx, s.srv.store, account.Maildrop, account.View)
 		if !errors.Is(err, maildrop.ErrInUse) {
 			break
 		}
@@ -103,7 +161,7 @@ func (srv *Server) probe(name string) bool {
 	srv.mu.Lock()
 	holder := srv.drops[name]
 	srv.mu.Unlock()
-	if holder == nil || time.Since(time.Unix(0, holder.heard.Load())) < quietTime {
+	if holder == nil || time.Since(holder.info().LastCommand) < quietTime {
 		return false
 	}
 	conn, ok := holder.conn.(keepAliver)

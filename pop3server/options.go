@@ -3,6 +3,7 @@ package pop3server
 import (
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
 	"time"
 )
 
@@ -46,13 +47,44 @@ type Options struct {
 	// at most 16 KiB. Zero: 1 minute.
 	WriteTimeout time.Duration
 
-	// MaxSessions bounds the connections at any time. Zero: 20,000; below
-	// zero: no limit.
+	// HandshakeTimeout bounds each TLS handshake. Zero: 15 seconds.
+	HandshakeTimeout time.Duration
+
+	// LoginDelay is the least time between two logins of a user, which CAPA
+	// announces as LOGIN-DELAY in whole seconds (RFC 2449 section 6.6). Zero:
+	// none.
+	LoginDelay time.Duration
+
+	// MaxSessions bounds the connections at any time. When there are that
+	// many, the oldest that has not logged in is cut for a new one. Zero:
+	// 20,000; below zero: no limit.
 	MaxSessions int
 
 	// MaxSessionsPerAddr bounds the connections of one address, an IPv6 /64
 	// counting as one. Zero: 100; below zero: no limit.
 	MaxSessionsPerAddr int
+
+	// MaxSessionsPerNetwork bounds the connections of one IPv4 /24 or IPv6
+	// /48 network. Zero: 1000; below zero: no limit.
+	MaxSessionsPerNetwork int
+
+	// MaxHandshakes bounds the TLS handshakes at any time: the oldest is cut
+	// for a new one. Zero: 2000; below zero: no limit.
+	MaxHandshakes int
+
+	// KnownNetworks count for no limit per address or network.
+	KnownNetworks []netip.Prefix
+
+	// Mechanisms are the SASL mechanisms to offer, as far as they can be.
+	// USER and PASS go with "PLAIN". Nil: all but CRAM-MD5, which needs
+	// passwords that are stored in clear text, and rests on MD5.
+	Mechanisms []string
+
+	// Guard is asked before credentials are checked. Nil: nobody is.
+	Guard Guard
+
+	// Observer hears of what happens. Nil: nobody does.
+	Observer Observer
 }
 
 // Defaults of Options, and limits that are not worth an option.
@@ -62,6 +94,9 @@ const (
 	defaultWriteTimeout = time.Minute      // 16 KiB in it: 273 octets a second
 	defaultMaxSessions  = 20_000
 	defaultMaxPerAddr   = 100 // an office behind one address, not a botnet
+	defaultMaxPerNet    = 1000
+	defaultHandshake    = 15 * time.Second // three lost packets, and a slow phone
+	defaultMaxShaking   = 2000             // some 40 MiB
 
 	readBuffer  = 4 << 10  // commands that are read ahead
 	writeBuffer = 16 << 10 // replies that leave together; a full TLS record
@@ -83,9 +118,15 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.WriteTimeout, defaultWriteTimeout)
 	setDefault(&o.MaxSessions, defaultMaxSessions)
 	setDefault(&o.MaxSessionsPerAddr, defaultMaxPerAddr)
+	setDefault(&o.MaxSessionsPerNetwork, defaultMaxPerNet)
+	setDefault(&o.HandshakeTimeout, defaultHandshake)
+	setDefault(&o.MaxHandshakes, defaultMaxShaking)
 	setDefault(&o.Implementation, "Poplin")
 	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
 	setDefault(&o.Hostname, machineName())
+	if o.Observer == nil {
+		o.Observer = NoObserver{}
+	}
 	if o.TLSConfig != nil {
 		o.TLSConfig = o.TLSConfig.Clone()
 		o.TLSConfig.MinVersion = max(o.TLSConfig.MinVersion, tls.VersionTLS12)

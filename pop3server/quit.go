@@ -31,6 +31,7 @@ func (s *session) quit(ctx context.Context, _ argument) error {
 			return errNotRemoved
 		}
 		s.deleted = len(marked)
+		s.srv.watch.Deleted(len(marked))
 	}
 	s.release()
 	if len(marked) > 0 {

@@ -42,6 +42,8 @@ var (
 	errInUse           = &pop3.Error{Code: pop3.InUse, Text: textInUse}
 	errTemporary       = &pop3.Error{Code: pop3.SysTemp, Text: textTemporary}
 	errPermanent       = &pop3.Error{Code: pop3.SysPerm, Text: textPermanent}
+	errReadOnly        = &pop3.Error{Code: pop3.SysPerm, Text: textReadOnly}
+	errLoginDelay      = &pop3.Error{Code: pop3.LoginDelay, Text: textLoginDelay}
 	errNotRemoved      = &pop3.Error{Code: pop3.SysTemp, Text: textNotRemoved}
 )
 
@@ -73,6 +75,8 @@ func (s *session) replyFor(err error) *pop3.Error {
 	switch {
 	case errors.Is(err, maildrop.ErrGone):
 		return errGone
+	case errors.Is(err, maildrop.ErrReadOnly):
+		return errReadOnly
 	case errors.Is(err, maildrop.ErrInUse):
 		return errInUse
 	case errors.Is(err, ErrBadCredentials):

@@ -30,14 +30,18 @@ type Server struct {
 	ctx    context.Context // of all sessions; ends with Close
 	cancel context.CancelFunc
 
+	watch Observer
+	table admission
+	pace  pace
+
 	mu        sync.Mutex
 	closing   bool
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
-	perAddr   map[string]int
 	drops     map[string]*session // who holds which maildrop
 	done      sync.WaitGroup      // sessions that run
 
+	retired  atomic.Bool // accepts no more
 	draining atomic.Bool // as closing, for the sessions' loops
 	panics   atomic.Int64
 }
@@ -60,9 +64,10 @@ func New(store maildrop.Store, auth Authenticator, opts Options) (*Server, error
 		store: store, auth: auth, opts: opts.withDefaults(),
 		listeners: map[net.Listener]struct{}{},
 		sessions:  map[*session]struct{}{},
-		perAddr:   map[string]int{},
+		table:     newAdmission(),
 		drops:     map[string]*session{},
 	}
+	s.watch, s.pace = s.opts.Observer, pace{least: s.opts.LoginDelay}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -91,13 +96,10 @@ func (s *Server) serve(l net.Listener, config *tls.Config) error {
 	var pause time.Duration
 	for {
 		conn, err := l.Accept()
-		if s.draining.Load() {
-			if err == nil {
-				conn.Close()
-			}
-			return ErrServerClosed
-		}
 		if err != nil {
+			if s.retired.Load() {
+				return ErrServerClosed
+			}
 			if !passing(err) {
 				return fmt.Errorf("pop3server: accept: %w", err)
 			}
@@ -122,6 +124,8 @@ func passing(err error) bool {
 func (s *Server) start(conn net.Conn, config *tls.Config) {
 	ss := newSession(s, conn)
 	if reason := s.admit(ss); reason != "" {
+		ss.cancel()
+		s.watch.Refused(reason)
 		s.opts.Logger.Warn("connection refused", slog.String("reason", reason), slog.String("rip", ss.rip))
 		go refuse(conn, config == nil)
 		return
@@ -129,7 +133,7 @@ func (s *Server) start(conn net.Conn, config *tls.Config) {
 	go func() {
 		defer s.done.Done()
 		defer s.leave(ss)
-		ss.run(s.ctx, config)
+		ss.run(config)
 	}()
 }
 
@@ -142,42 +146,10 @@ func refuse(conn net.Conn, clear bool) {
 	conn.Close()
 }
 
-// admit counts the session in, or says why not.
-func (s *Server) admit(ss *session) (refused string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closing:
-		return "server is shutting down"
-	case s.opts.MaxSessions > 0 && len(s.sessions) >= s.opts.MaxSessions:
-		return "too many sessions"
-	case s.opts.MaxSessionsPerAddr > 0 && ss.bucket != "" && s.perAddr[ss.bucket] >= s.opts.MaxSessionsPerAddr:
-		return "too many sessions from this address"
-	}
-	s.sessions[ss] = struct{}{}
-	if ss.bucket != "" {
-		s.perAddr[ss.bucket]++
-	}
-	s.done.Add(1)
-	return ""
-}
-
-func (s *Server) leave(ss *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.sessions, ss)
-	if ss.bucket == "" {
-		return
-	}
-	if s.perAddr[ss.bucket]--; s.perAddr[ss.bucket] == 0 {
-		delete(s.perAddr, ss.bucket)
-	}
-}
-
 func (s *Server) track(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.retired.Load() {
 		return false
 	}
 	s.listeners[l] = struct{}{}
@@ -188,6 +160,15 @@ func (s *Server) untrack(l net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
+}
+
+// Retire stops accepting connections and serves those that there are to
+// their natural end, be it long: another process has the listeners' sockets
+// too, and accepts from now on. When ctx ends first, what is left is cut as by
+// Close, and the error is that of ctx.
+func (s *Server) Retire(ctx context.Context) error {
+	s.stopListening()
+	return s.wait(ctx)
 }
 
 // Shutdown stops accepting connections and lets the sessions come to their
@@ -201,6 +182,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		ss.drain()
 	}
 	s.mu.Unlock()
+	return s.wait(ctx)
+}
+
+// wait waits for the sessions to end, and cuts them when ctx does.
+func (s *Server) wait(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		s.done.Wait()
@@ -208,6 +194,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		s.stop()
 		s.cancel()
 		return nil
 	case <-ctx.Done():
@@ -233,10 +220,17 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) stop() {
+	s.stopListening()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closing = true
 	s.draining.Store(true)
+}
+
+func (s *Server) stopListening() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retired.Store(true)
 	for l := range s.listeners {
 		l.Close()
 	}

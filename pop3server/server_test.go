@@ -174,7 +174,7 @@ func TestLimitsOfConnections(t *testing.T) {
 	opts = clear
 	opts.MaxSessions, opts.MaxSessionsPerAddr = 1, -1
 	_, addr = serve(t, store(t), somebody, opts)
-	dial(t, addr)
+	login(t, addr)
 	dialRaw(t, addr).want("-ERR [SYS/TEMP]")
 }
 

@@ -8,10 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/wire"
@@ -20,7 +18,7 @@ import (
 )
 
 // session is one connection from its greeting to its end. One goroutine runs
-// it; what others touch is conn, heard and the deadline, see drain.
+// it; what others touch is conn, shown and the deadline, see drain and cut.
 type session struct {
 	srv    *Server
 	conn   net.Conn // as accepted
@@ -30,8 +28,11 @@ type session struct {
 	log    *slog.Logger
 
 	id, rip string // for logs
-	bucket  string // what the limit per address counts; empty: nothing
+	place   place  // what the limits count
 	start   time.Time
+	ctx     context.Context
+	cancel  context.CancelFunc
+	shown   shown
 
 	state     pop3.State
 	tls       *tls.ConnectionState // nil in clear text
@@ -50,45 +51,26 @@ type session struct {
 
 	deadline  sync.Mutex // held to set the read deadline
 	drained   bool       // under deadline: the deadline of drain stands
-	loggedIn  atomic.Bool
-	heard     atomic.Int64 // when the last command came, in Unix nanoseconds
-	closing   bool         // the loop ends after this reply
-	linger    bool         // the client may still be sending, see hangUp
-	why       string       // the session ended, for the log
+	closing   bool       // the loop ends after this reply
+	linger    bool       // the client may still be sending, see hangUp
+	why       string     // the session ended, for the log
 	retrieved int
 	deleted   int
 }
 
 func newSession(srv *Server, conn net.Conn) *session {
 	s := &session{srv: srv, conn: conn, stream: conn, start: time.Now(), id: rand.Text()[:12]}
-	s.rip, s.bucket = remote(conn.RemoteAddr())
+	s.ctx, s.cancel = context.WithCancel(srv.ctx)
+	s.rip, s.place = srv.locate(conn.RemoteAddr())
+	s.shown.info = SessionInfo{ID: s.id, Remote: s.rip, State: s.state.String(), Started: s.start}
 	s.log = srv.opts.Logger.With("session", s.id, "rip", s.rip)
 	return s
 }
 
-// remote gives an address for logs, without its port, and what the limit per
-// address counts it under: an IPv6 user has at least a /64.
-func remote(addr net.Addr) (text, bucket string) {
-	if addr == nil {
-		return "unknown", ""
-	}
-	ap, err := netip.ParseAddrPort(addr.String())
-	if err != nil {
-		return addr.Network(), ""
-	}
-	ip := ap.Addr().Unmap()
-	if ip.Is6() {
-		prefix, _ := ip.Prefix(64)
-		return ip.String(), prefix.String()
-	}
-	return ip.String(), ip.String()
-}
-
 // run serves the connection and closes it. A panic, in this package or in
 // what plugs into it, ends this session only.
-func (s *session) run(ctx context.Context, config *tls.Config) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func (s *session) run(config *tls.Config) {
+	defer s.cancel()
 	defer s.end()
 	defer func() {
 		if v := recover(); v != nil {
@@ -97,9 +79,11 @@ func (s *session) run(ctx context.Context, config *tls.Config) {
 			s.log.Error("session panicked", "user", s.account.Name, "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
-	if config != nil && !s.handshake(ctx, config) {
+	s.srv.watch.SessionStarted()
+	if config != nil && !s.handshake(s.ctx, config) {
 		return
 	}
+	s.did()
 	s.r = wire.NewReader(s.stream, readBuffer)
 	s.w = wire.NewWriter(deadlineWriter{s}, writeBuffer)
 	s.greet()
@@ -109,8 +93,8 @@ func (s *session) run(ctx context.Context, config *tls.Config) {
 			s.lost(err)
 			return
 		}
-		s.heard.Store(time.Now().UnixNano())
-		s.command(ctx, line)
+		s.command(s.ctx, line)
+		s.did()
 	}
 	s.w.Flush()
 }
@@ -120,13 +104,15 @@ func (s *session) run(ctx context.Context, config *tls.Config) {
 func (s *session) end() {
 	s.release()
 	s.hangUp()
-	var in, out int64
+	sum := SessionSummary{OctetsOut: s.info().OctetsOut, Retrieved: s.retrieved, Deleted: s.deleted,
+		Duration: time.Since(s.start).Round(time.Microsecond), Reason: s.why}
 	if s.r != nil {
-		in, out = s.r.Received(), s.w.Sent()
+		sum.OctetsIn = s.r.Received()
 	}
+	s.srv.watch.SessionEnded(sum)
 	s.log.Info("session ended", "user", s.account.Name, "reason", s.why, "state", s.state.String(),
-		"tls", s.tls != nil, "octets_in", in, "octets_out", out,
-		"retrieved", s.retrieved, "deleted", s.deleted, "duration", time.Since(s.start).Round(time.Microsecond))
+		"tls", s.tls != nil, "octets_in", sum.OctetsIn, "octets_out", sum.OctetsOut,
+		"retrieved", sum.Retrieved, "deleted", sum.Deleted, "duration", sum.Duration)
 }
 
 // hangUp closes the connection. Where the client may still be sending, what
@@ -163,11 +149,22 @@ func (s *session) release() {
 // handshake puts TLS over the connection. It reports false, with the reason
 // for the log, where that fails.
 func (s *session) handshake(ctx context.Context, config *tls.Config) bool {
-	ctx, cancel := context.WithDeadline(ctx, s.start.Add(s.srv.opts.LoginTimeout))
+	begun := time.Now()
+	by := s.start.Add(s.srv.opts.LoginTimeout)
+	if limit := begun.Add(s.srv.opts.HandshakeTimeout); limit.Before(by) {
+		by = limit
+	}
+	ctx, cancel := context.WithDeadline(ctx, by)
 	defer cancel()
+	s.srv.shaking(s)
 	conn := tls.Server(s.conn, config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		s.why = "TLS handshake: " + pop3.Sanitize(err.Error())
+	err := conn.HandshakeContext(ctx)
+	s.srv.shaken(s)
+	s.srv.watch.Handshake(err, time.Since(begun))
+	if err != nil {
+		if s.why = s.cause(); s.why == "" {
+			s.why = "TLS handshake: " + pop3.Sanitize(err.Error())
+		}
 		return false
 	}
 	state := conn.ConnectionState()
@@ -222,16 +219,19 @@ func (s *session) drain() {
 }
 
 func (s *session) drainTime() time.Duration {
-	if s.loggedIn.Load() {
-		return drainIdle
+	if s.info().User == "" {
+		return 0
 	}
-	return 0
+	return drainIdle
 }
 
 // lost ends the session after an error of the connection.
 func (s *session) lost(err error) {
 	var t interface{ Timeout() bool }
+	cause := s.cause()
 	switch {
+	case cause != "":
+		s.why = cause
 	case errors.Is(err, wire.ErrLineTooLong):
 		s.why, s.linger = "line too long", true
 		s.reply(errLineTooLong)
@@ -252,5 +252,7 @@ type deadlineWriter struct{ s *session }
 
 func (w deadlineWriter) Write(p []byte) (int, error) {
 	w.s.conn.SetWriteDeadline(time.Now().Add(w.s.srv.opts.WriteTimeout))
-	return w.s.stream.Write(p)
+	n, err := w.s.stream.Write(p)
+	w.s.show(func(i *SessionInfo) { i.OctetsOut += int64(n) })
+	return n, err
 }

@@ -46,6 +46,8 @@ const (
 	textInUse           = "Maildrop is in use by another session"
 	textTemporary       = "Temporary failure, try again later"
 	textPermanent       = "Maildrop cannot be used, ask the operator"
+	textReadOnly        = "This login may not delete"
+	textLoginDelay      = "Too soon after the last login"
 	textNotRemoved      = "Some deleted messages were not removed"
 	textTooMany         = "Too many connections, try again later"
 )
