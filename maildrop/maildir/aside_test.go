@@ -440,3 +440,53 @@ func TestUndeleteCancelled(t *testing.T) {
 	b.hook.reset(nil)
 	b.undelete("the other", 1)
 }
+
+// ordered is the kernel, and notes renames, links, unlinks and what is synced.
+type ordered struct {
+	system
+	log []string
+}
+
+func (o *ordered) fsync(fd int) error {
+	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	name := filepath.Base(path)
+	if _, ok := parseBatch(name); ok {
+		name = "batch"
+	}
+	o.log = append(o.log, "fsync "+name)
+	return errors.Join(err, o.system.fsync(fd))
+}
+
+func (o *ordered) rename(dir int, name string, newDir int, newName string) error {
+	o.log = append(o.log, "rename")
+	return o.system.rename(dir, name, newDir, newName)
+}
+
+func (o *ordered) link(dir int, name string, newDir int, newName string) error {
+	o.log = append(o.log, "link")
+	return o.system.link(dir, name, newDir, newName)
+}
+
+func (o *ordered) unlink(dir int, name string) error {
+	o.log = append(o.log, "unlink")
+	return o.system.unlink(dir, name)
+}
+
+// TestOrderOfSyncs: no loss of power finds a message in no place: a folder
+// lasts before something moves into it, and an arrival before the departure.
+func TestOrderOfSyncs(t *testing.T) {
+	b := newBox(t, Options{})
+	fill(b)
+	b.list()
+	o := &ordered{system: b.sys}
+	b.sys = o
+	b.setAside(time.Hour, 0)
+	if want := []string{"fsync " + user, "fsync " + asideName, "rename", "fsync batch", "fsync new"}; !slices.Equal(o.log[len(o.log)-len(want):], want) {
+		t.Errorf("SetAside: %q, want %q at the end", o.log, want)
+	}
+	o.log = nil
+	b.undelete("one", 1)
+	if want := []string{"link", "fsync new", "unlink"}; !slices.Equal(o.log, want) {
+		t.Errorf("Undelete: %q, want %q", o.log, want)
+	}
+}

@@ -3,6 +3,7 @@ package maildir
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +31,8 @@ var kinds = map[string]func(path string) error{
 // wrongKind puts each kind under a name into a Maildir, in its turn, and asks
 // use for an error that says what to do. The files beside the Maildir, to
 // which links lead, must stay as they are.
-func wrongKind(t *testing.T, opts Options, name string, use func(t *testing.T, b *box) error) {
+func wrongKind(t *testing.T, kinds map[string]func(string) error, opts Options, name string, use func(t *testing.T, b *box) error) {
+	t.Helper()
 	for kind, make := range kinds {
 		t.Run(name+" is "+kind, func(t *testing.T) {
 			b := newBox(t, opts)
@@ -78,23 +80,24 @@ func inSession(call func(ctx context.Context, s *session) error) func(t *testing
 }
 
 func TestWrongKinds(t *testing.T) {
-	wrongKind(t, Options{}, lockName, loginFails)
-	wrongKind(t, Options{}, uidlName, loginFails)
-	wrongKind(t, Options{UIDL: "courier"}, "courierpop3dsizelist", loginFails)
-	wrongKind(t, Options{}, notePrefix+"k", inSession(func(ctx context.Context, s *session) error {
+	wrongKind(t, kinds, Options{}, lockName, loginFails)
+	wrongKind(t, kinds, Options{}, uidlName, loginFails)
+	wrongKind(t, kinds, Options{UIDL: "courier"}, "courierpop3dsizelist", loginFails)
+	wrongKind(t, kinds, Options{}, notePrefix+"k", inSession(func(ctx context.Context, s *session) error {
 		_, err := s.Note(ctx, "k")
 		return err
 	}))
+	kinds := maps.Clone(kinds)
 	kinds["a file"] = func(path string) error { return os.WriteFile(path, nil, 0o600) }
 	delete(kinds, "a folder")
-	wrongKind(t, Options{}, asideName, inSession(func(ctx context.Context, s *session) error {
+	wrongKind(t, kinds, Options{}, asideName, inSession(func(ctx context.Context, s *session) error {
 		_, err := s.Kept(ctx)
 		return err
 	}))
-	wrongKind(t, Options{}, asideName, inSession(func(ctx context.Context, s *session) error {
+	wrongKind(t, kinds, Options{}, asideName, inSession(func(ctx context.Context, s *session) error {
 		return s.SetAside(ctx, []int{0}, time.Hour)
 	}))
-	wrongKind(t, Options{}, asideName, func(t *testing.T, b *box) error {
+	wrongKind(t, kinds, Options{}, asideName, func(t *testing.T, b *box) error {
 		_, err := b.Undelete(t.Context(), user, time.Time{})
 		b.leaks()
 		return err

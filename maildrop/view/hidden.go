@@ -42,6 +42,10 @@ func (h hidden) encode() []byte {
 	for i := range h {
 		note = append(note, h[i][:]...)
 	}
+	return checksummed(note)
+}
+
+func checksummed(note []byte) []byte {
 	return binary.BigEndian.AppendUint32(note, crc32.Checksum(note, castagnoli))
 }
 
@@ -62,6 +66,9 @@ func decode(note []byte) (hidden, error) {
 	h := make(hidden, 0, len(body)/len(sum{}))
 	for s := range slices.Chunk(body, len(sum{})) {
 		h = append(h, sum(s))
+	}
+	if !slices.IsSortedFunc(h, compare) {
+		return nil, errors.New("it is out of order")
 	}
 	return h, nil
 }
