@@ -192,8 +192,11 @@ func TestObserver(t *testing.T) {
 	waitSessions(srv, 0)
 	want := []string{"started", "other", "handshake", "STLS ok", "USER ok", "login failed USER", "PASS", "USER ok", "logged in USER TLS",
 		"PASS ok", "DELE ok", "DELE ok", "RETR", "deleted II", "QUIT ok", "ended quit"}
-	if !slices.Equal(watch.events, want) {
-		t.Errorf("events\n%q\nwant\n%q", watch.events, want)
+	watch.mu.Lock()
+	got := slices.Clone(watch.events)
+	watch.mu.Unlock()
+	if !slices.Equal(got, want) {
+		t.Errorf("events\n%q\nwant\n%q", got, want)
 	}
 	if _, err := tls.Dial("tcp", addr, trust); err == nil {
 		t.Error("TLS on the port for clear text")
