@@ -32,12 +32,13 @@ var errReported = errors.New("reported")
 
 // commands is the command line.
 type commands struct {
-	Serve   serveCmd   `cmd:"" help:"Serve POP3, as the configuration says."`
-	Demo    demoCmd    `cmd:"" help:"See it work: serve a few messages on this machine, retrieve and check them."`
-	User    userCmd    `cmd:"" help:"Add, change, remove and list users."`
-	Config  configCmd  `cmd:"" help:"Check and print the configuration."`
-	Check   checkCmd   `cmd:"" help:"Check any POP3 server against the RFCs."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" help:"Serve POP3, as the configuration says."`
+	Demo     demoCmd     `cmd:"" help:"See it work: serve a few messages on this machine, retrieve and check them."`
+	User     userCmd     `cmd:"" help:"Add, change, remove and list users."`
+	Undelete undeleteCmd `cmd:"" help:"Bring back messages that were removed with undo."`
+	Config   configCmd   `cmd:"" help:"Check and print the configuration."`
+	Check    checkCmd    `cmd:"" help:"Check any POP3 server against the RFCs."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // terminal is where a command reads and writes.

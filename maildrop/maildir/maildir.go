@@ -8,14 +8,18 @@
 // delete at any time. This package reads what they wrote, and disturbs none
 // of them: it renames no message and sets no flag. It removes the messages
 // that a session marked, known by the name before the ":" and by the inode
-// noted at login. It writes four files into a Maildir, beside new/ and cur/:
+// noted at login. It writes this into a Maildir, beside new/ and cur/:
 //
 //   - poplin.lock, the session lock: it is never deleted.
 //   - poplin.index, which remembers sizes, UIDs and order. It is a cache, safe
 //     to delete, never trusted over the directory.
 //   - poplin.uidl, UIDs taken over from another server. It is no cache: see
 //     Options.UIDL.
-//   - a temporary file while one of the two above is written.
+//   - poplin.note-KEY, notes of views: what is hidden from a device. They are
+//     no caches either.
+//   - poplin.aside/, messages that were removed and can be brought back, in a
+//     folder for each removal, under the names that they had.
+//   - a temporary file while one of these files is written.
 //
 // UIDs. A message's UID is the name of its file before the ":", where that is
 // 1 to 70 octets of 0x21 to 0x7E, and otherwise a hash of it. So it outlives
