@@ -66,6 +66,8 @@ listen = ["%[2]s"]
 require_tls = %[4]t
 [pop3s]
 listen = ["%[3]s"]
+[console]
+listen = []
 [tls]
 certificate = "%[1]s/cert.pem"
 key = "%[1]s/key.pem"

@@ -29,6 +29,8 @@ state = "."
 listen = ["%s"]
 [pop3s]
 listen = ["%s"]
+[console]
+listen = []
 [maildrops]
 path = "mail/{user}"
 [users]

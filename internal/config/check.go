@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
 )
 
@@ -37,4 +39,47 @@ func (c *Config) checkUsers() error {
 		return errors.New("set only one of users.oauth.client_secret and users.oauth.client_secret_file")
 	}
 	return nil
+}
+
+// Warnings says what is allowed and deserves a second look.
+func (c *Config) Warnings() []string {
+	var warnings []string
+	if !c.POP3.RequireTLS {
+		for _, addr := range c.POP3.Listen {
+			if !loopback(addr) {
+				warnings = append(warnings, fmt.Sprintf("pop3.require_tls is false and %s can be reached from other machines: passwords cross the network in clear text", addr))
+			}
+		}
+	}
+	if c.POP3.APOP {
+		warnings = append(warnings, "pop3.apop rests on MD5 and needs passwords stored in clear text")
+	}
+	if c.Maildrops.Store == Memory {
+		warnings = append(warnings, "maildrops.store is \"memory\": every message is lost when the server ends")
+	}
+	if slices.Contains(c.Users.Mechanisms, "CRAM-MD5") {
+		warnings = append(warnings, "CRAM-MD5 rests on MD5 and needs passwords stored in clear text")
+	}
+	for _, addr := range c.Console.Listen {
+		if !loopback(addr) {
+			warnings = append(warnings, fmt.Sprintf("console.listen: %s can be reached from other machines: whoever does sees the metrics", addr))
+		}
+	}
+	if u, err := url.Parse(c.Users.LDAP.URL); err == nil && u.Scheme == "ldap" && !c.Users.LDAP.StartTLS && !loopbackHost(u.Hostname()) {
+		warnings = append(warnings, "users.ldap.start_tls is false: passwords cross the network to the LDAP server in clear text")
+	}
+	return warnings
+}
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	return loopbackHost(host)
+}
+
+func loopbackHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -204,7 +203,7 @@ const maxFile = 1 << 20
 // Load reads a configuration file. The error names every key that is wrong,
 // each with file:line:column.
 func Load(path string) (*Config, error) {
-	data, _, err := directory.ReadRegular(path, maxFile)
+	data, info, err := directory.ReadRegular(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +211,24 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, filepath.Dir(abs), bytes.TrimPrefix(data, []byte("\ufeff"))) // Windows' editors begin with a BOM
+	c, err := parse(path, filepath.Dir(abs), bytes.TrimPrefix(data, []byte("\ufeff"))) // Windows' editors begin with a BOM
+	if err == nil && info.Mode().Perm()&0o007 != 0 {
+		err = c.checkOthers()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// checkOthers refuses secrets in a file that others may read.
+func (c *Config) checkOthers() error {
+	for _, k := range keys {
+		if text, ok := k.field(c).(*string); ok && k.secret && *text != "" {
+			return fmt.Errorf("%s holds %s and others may read it: `chmod o-rwx %[1]s`, or use %[2]s_file", c.File, k.name)
+		}
+	}
+	return nil
 }
 
 // parse reads a configuration. Paths in it are relative to dir.
@@ -288,32 +304,4 @@ func (c *Config) MaildirOptions() maildir.Options {
 		UIDL:       c.Maildrops.UIDL,
 		UIDLFormat: c.Maildrops.UIDLFormat,
 	}
-}
-
-// Warnings says what is allowed and deserves a second look.
-func (c *Config) Warnings() []string {
-	var warnings []string
-	if !c.POP3.RequireTLS {
-		for _, addr := range c.POP3.Listen {
-			if !loopback(addr) {
-				warnings = append(warnings, fmt.Sprintf("pop3.require_tls is false and %s can be reached from other machines: passwords cross the network in clear text", addr))
-			}
-		}
-	}
-	if c.POP3.APOP {
-		warnings = append(warnings, "pop3.apop rests on MD5 and needs passwords stored in clear text")
-	}
-	if c.Maildrops.Store == Memory {
-		warnings = append(warnings, "maildrops.store is \"memory\": every message is lost when the server ends")
-	}
-	return warnings
-}
-
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

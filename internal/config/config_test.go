@@ -339,6 +339,42 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// TestSecretsAreForNobodyElse: a file with a password in it that others may
+// read is refused, and the error does not hold the password.
+func TestSecretsAreForNobodyElse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "poplin.toml")
+	text := "[users]\nldap.bind_password = \"hush\""
+	for mode, refused := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true, 0o602: true} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(path)
+		if (err != nil) != refused || refused && (!strings.Contains(err.Error(), "users.ldap.bind_password and others") || strings.Contains(err.Error(), "hush")) {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+	}
+}
+
+func TestWarningsOfNetworks(t *testing.T) {
+	for text, want := range map[string]string{
+		"[console]\nlisten = \":8110\"":                ":8110 can be reached",
+		"[users]\nldap.url = \"ldap://192.0.2.1\"":     "clear text",
+		"[users]\nmechanisms = \"CRAM-MD5\"":           "MD5",
+		"[users]\nldap.url = \"ldap://127.0.0.1:389\"": "",
+	} {
+		c, err := parse("f", "/", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := strings.Join(c.Warnings(), "\n"); (w != "") != (want != "") || !strings.Contains(w, want) {
+			t.Errorf("%q: warnings %q", text, w)
+		}
+	}
+}
+
 // FuzzParse: no file makes the reader panic, and what it accepts, printed, is
 // accepted again and means the same.
 func FuzzParse(f *testing.F) {
