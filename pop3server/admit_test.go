@@ -342,3 +342,33 @@ func TestLoginDelay(t *testing.T) {
 		p.do("QUIT", "+OK")
 	})
 }
+
+// handedOn is a connection whose TLS ended at a balancer.
+type handedOn struct{ net.Conn }
+
+func (handedOn) SecureTransport() bool { return true }
+
+func TestTLSThatEndedElsewhere(t *testing.T) {
+	config, _ := certificate()
+	for _, wrapped := range []bool{false, true} {
+		inBubble(t, pop3server.Options{TLSConfig: config}, nil, func(t *testing.T, srv *pop3server.Server, l *pipes) {
+			if wrapped {
+				l.wrap = func(c net.Conn) net.Conn { return handedOn{c} }
+			}
+			p := l.dial(t)
+			p.do("CAPA", "+OK")
+			if got := p.lines(); slices.Contains(got, "USER") != wrapped || slices.Contains(got, "STLS") == wrapped {
+				t.Errorf("CAPA %q", got)
+			}
+			if !wrapped {
+				return
+			}
+			p.do("STLS", "-ERR TLS is already active")
+			p.do("USER mrose", "+OK")
+			p.do("PASS secret", "+OK")
+			if infos := srv.List(); len(infos) != 1 || !infos[0].TLS {
+				t.Errorf("sessions %+v", infos)
+			}
+		})
+	}
+}

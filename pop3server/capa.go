@@ -41,7 +41,7 @@ func (s *session) capabilities() pop3.Capabilities {
 		}
 		caps = append(caps, pop3.Capability{Name: pop3.CapUser}, pop3.Capability{Name: pop3.CapSASL, Args: names})
 	}
-	if s.tls == nil && s.srv.opts.TLSConfig != nil && s.state == pop3.Authorization {
+	if !s.protected() && s.srv.opts.TLSConfig != nil && s.state == pop3.Authorization {
 		caps = append(caps, pop3.Capability{Name: pop3.CapSTLS})
 	}
 	return caps

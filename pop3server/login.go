@@ -19,7 +19,17 @@ const (
 )
 
 // mayLogin reports whether passwords may be sent over this connection.
-func (s *session) mayLogin() bool { return s.tls != nil || s.srv.opts.InsecureAuth }
+func (s *session) mayLogin() bool { return s.protected() || s.srv.opts.InsecureAuth }
+
+// protected reports whether the client's connection is under TLS: here, or at
+// the balancer that handed it on.
+func (s *session) protected() bool {
+	if s.tls != nil {
+		return true
+	}
+	handed, ok := s.conn.(interface{ SecureTransport() bool })
+	return ok && handed.SecureTransport()
+}
 
 // newLogin begins a Login for what this connection is.
 func (s *session) newLogin(mechanism, username, password string) Login {
@@ -109,8 +119,8 @@ func (s *session) begin(ctx context.Context, login Login, account Account) error
 	s.show(func(i *SessionInfo) {
 		i.User, i.Mechanism, i.Device, i.Messages = account.Name, login.Mechanism, account.View.Device, len(s.msgs)
 	})
-	s.srv.watch.LoggedIn(login.Mechanism, s.tls != nil)
-	s.log.Info("logged in", "user", account.Name, "mechanism", login.Mechanism, "tls", s.tls != nil,
+	s.srv.watch.LoggedIn(login.Mechanism, s.protected())
+	s.log.Info("logged in", "user", account.Name, "mechanism", login.Mechanism, "tls", s.protected(),
 		"messages", s.total.Messages, "octets", s.total.Octets)
 	s.ok(textLoggedIn)
 	return nil
@@ -119,7 +129,7 @@ func (s *session) begin(ctx context.Context, login Login, account Account) error
 // refused counts and logs a login with wrong credentials.
 func (s *session) refused(login Login) {
 	s.srv.watch.LoginFailed(login.Mechanism)
-	s.log.Warn("login failed", "user", pop3.Sanitize(login.Username), "mechanism", login.Mechanism, "tls", s.tls != nil)
+	s.log.Warn("login failed", "user", pop3.Sanitize(login.Username), "mechanism", login.Mechanism, "tls", s.protected())
 	if s.failed++; s.failed >= maxFailedLogins {
 		s.closing, s.linger, s.why = true, true, "too many failed logins"
 	}

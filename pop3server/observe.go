@@ -169,6 +169,6 @@ func (s *session) did() {
 	s.shown.mu.Lock()
 	defer s.shown.mu.Unlock()
 	i := &s.shown.info
-	i.State, i.TLS = s.state.String(), s.tls != nil
+	i.State, i.TLS = s.state.String(), s.protected()
 	i.Retrieved, i.Deleted = s.retrieved, len(s.msgs)-s.total.Messages
 }

@@ -75,6 +75,9 @@ func New(store maildrop.Store, auth Authenticator, opts Options) (*Server, error
 // Serve accepts connections in clear text, on which STLS is offered where
 // there is a TLSConfig (RFC 2595). It closes l and returns ErrServerClosed
 // after Shutdown or Close, and the error of l if that fails before.
+//
+// A connection with a method SecureTransport() bool that reports true counts
+// as under TLS: something trusted in front of the server ended it there.
 func (s *Server) Serve(l net.Listener) error { return s.serve(l, nil) }
 
 // ServeTLS is Serve for connections that begin with a TLS handshake (RFC 8314

@@ -111,7 +111,7 @@ func (s *session) end() {
 	}
 	s.srv.watch.SessionEnded(sum)
 	s.log.Info("session ended", "user", s.account.Name, "reason", s.why, "state", s.state.String(),
-		"tls", s.tls != nil, "octets_in", sum.OctetsIn, "octets_out", sum.OctetsOut,
+		"tls", s.protected(), "octets_in", sum.OctetsIn, "octets_out", sum.OctetsOut,
 		"retrieved", sum.Retrieved, "deleted", sum.Deleted, "duration", sum.Duration)
 }
 

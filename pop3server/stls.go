@@ -13,7 +13,7 @@ import (
 func (s *session) stls(ctx context.Context, _ argument) error {
 	config := s.srv.opts.TLSConfig
 	switch {
-	case s.tls != nil:
+	case s.protected():
 		return errTLSActive
 	case config == nil:
 		return errNoTLS
