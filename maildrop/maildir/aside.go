@@ -182,7 +182,6 @@ func (k *keeper) create(p place) (err error) {
 		if err = k.sys.mkdir(k.dir, b.String()); !errors.Is(err, fs.ErrExist) {
 			break
 		}
-		b.removed++
 		b.until++
 	}
 	if err == nil {

@@ -195,11 +195,17 @@ func TestExpiry(t *testing.T) {
 		}
 	}
 	t.Run("removal", func(t *testing.T) {
-		b := expired(t)
-		m := b.open()
-		b.foreign("new/x", "y") // does not settle
-		m.(maildrop.Aside).SetAside(t.Context(), []int{1}, time.Hour)
-		check(t, b, "cur/1700000003.M1P1.host:2,", "new/1700000000.M1P1.host")
+		b := newBox(t, Options{})
+		fill(b)
+		m := b.open().(maildrop.Aside)
+		for i, period := range []time.Duration{time.Hour, time.Millisecond, time.Hour} {
+			time.Sleep(5 * time.Millisecond)
+			if err := m.SetAside(t.Context(), []int{i}, period); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.foreign(asideName+"/note", "not ours")
+		check(t, b, "new/1700000000.M1P1.host", "new/1700000002.M1P1.host")
 	})
 	t.Run("listing", func(t *testing.T) {
 		b := expired(t)
@@ -421,6 +427,21 @@ func TestAsideMisuse(t *testing.T) {
 	}
 }
 
+// TestUndeleteMustLast: messages that may not last in the maildrop are not
+// counted, and stay aside.
+func TestUndeleteMustLast(t *testing.T) {
+	b := newBox(t, Options{})
+	fill(b)
+	b.setAside(time.Hour, 0, 2)
+	b.hook.reset(func(_ int, op, _ string) error { return at(op == "fsync", unix.EIO) })
+	if n, err := b.Undelete(t.Context(), user, time.Time{}); n != 0 || !errors.Is(err, maildrop.ErrTemporary) {
+		t.Errorf("Undelete: %d, %v", n, err)
+	}
+	if got := b.asides(); len(got) != 2 {
+		t.Errorf("aside are %q", got)
+	}
+}
+
 // TestUndeleteCancelled: a context that ends midway stops it, and what came
 // back is counted.
 func TestUndeleteCancelled(t *testing.T) {
@@ -483,6 +504,15 @@ func TestOrderOfSyncs(t *testing.T) {
 	b.setAside(time.Hour, 0)
 	if want := []string{"fsync " + user, "fsync " + asideName, "rename", "fsync batch", "fsync new"}; !slices.Equal(o.log[len(o.log)-len(want):], want) {
 		t.Errorf("SetAside: %q, want %q at the end", o.log, want)
+	}
+	o.log = nil
+	s := b.open().(*session)
+	if err := s.SetNote(t.Context(), "k", nil); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if want := []string{"fsync " + notePrefix + "k.tmp", "rename", "fsync " + user}; !slices.Equal(o.log[len(o.log)-len(want):], want) {
+		t.Errorf("SetNote: %q, want %q at the end", o.log, want)
 	}
 	o.log = nil
 	b.undelete("one", 1)

@@ -127,7 +127,7 @@ var viewFaults = []fault{
 			return inner.SetAside(ctx, marked, longTime)
 		}
 	})},
-	{"SetAside empties what is aside", "AsideExpires", "the time of one of three", func(h *Harness, s *memory.Store) {
+	{"Undelete brings one", "AsideExpires", "the time of one of three", func(h *Harness, s *memory.Store) {
 		h.Store = undeletes{s, func(ctx context.Context, name string, since time.Time) (int, error) {
 			n, err := s.Undelete(ctx, name, since)
 			return min(n, 1), err

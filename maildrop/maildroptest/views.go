@@ -229,12 +229,18 @@ func checkUndeleteSince(b *bench) {
 }
 
 func checkAsideExpires(b *bench) {
-	contents := numbered(4)
+	contents := numbered(5)
 	b.create(user)
 	b.put(user, contents...)
+	const passes = 20 * time.Millisecond
 	b.setAside(longTime, 0)
 	b.setAside(time.Nanosecond, 0)
-	time.Sleep(20 * time.Millisecond)
+	time.Sleep(passes)
+	b.undelete("the time of one of two is up", time.Time{}, 1)
+	b.expectSet("a message whose time is up does not come back, the other does", contents[0], contents[2], contents[3], contents[4])
+	b.setAside(longTime, 0)
+	b.setAside(time.Nanosecond, 0)
+	time.Sleep(passes)
 	last := b.setAside(longTime, 0)[0]
 	m := b.open(user)
 	if kept, err := b.aside(m).Kept(b.ctx); err != nil || !slices.Contains(kept, last) {
@@ -242,7 +248,6 @@ func checkAsideExpires(b *bench) {
 	}
 	b.close(m)
 	b.undelete("the time of one of three is up", time.Time{}, 2)
-	b.expectSet("a message whose time is up does not come back, the others do", contents[0], contents[2], contents[3])
 }
 
 func checkUndeleteLock(b *bench) {
