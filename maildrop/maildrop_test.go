@@ -34,3 +34,14 @@ func TestErrorsDiffer(t *testing.T) {
 		}
 	}
 }
+
+func TestValidKey(t *testing.T) {
+	for key, want := range map[string]bool{
+		"a": true, "az09-_": true, strings.Repeat("k", 64): true,
+		"": false, strings.Repeat("k", 65): false, "A": false, "a.b": false, "a/b": false, "a b": false, "`": false, "{": false, "\xe4": false, "a\x00": false,
+	} {
+		if got := maildrop.ValidKey(key); got != want {
+			t.Errorf("ValidKey(%q) is %v", key, got)
+		}
+	}
+}

@@ -87,7 +87,8 @@ func (d *drop) filter(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	all := d.Maildrop.Messages()
-	d.list, d.index = make([]maildrop.Message, 0, len(all)), make([]int, 0, len(all))
+	room := max(len(all)-len(d.hidden), 0)
+	d.list, d.index = make([]maildrop.Message, 0, room), make([]int, 0, room)
 	var stale []sum
 	for i := range all {
 		m := &all[i]
