@@ -10,7 +10,7 @@ const (
 	// command and its continuations may take. RFC 5034 section 4 lifts the
 	// limit of 255 octets for them and names 12288 octets as the least to be
 	// taken; OAuth tokens with many claims are known to need more.
-	MaxAuthLine = 16 * 1024
+	MaxAuthLine = 24 * 1024
 
 	// MaxReplyLine is the longest status line in octets, CRLF included (RFC
 	// 2449 section 4).

@@ -3,7 +3,7 @@ package pop3server
 import (
 	"bytes"
 	"context"
-	"errors"
+	"slices"
 	"strings"
 
 	gosasl "github.com/emersion/go-sasl"
@@ -12,20 +12,99 @@ import (
 	"github.com/poplin-mail/poplin/sasl"
 )
 
-// mechanism is a SASL mechanism on offer. Its server calls login once, with
-// what the client sent.
+// A mechanism is a row of the table of SASL mechanisms. Its server calls back
+// into the exchange with what the client says.
 type mechanism struct {
-	name string
-	make func(login func(identity, username, password string) error) gosasl.Server
+	name  string
+	works func(*session) bool // with this Authenticator and connection
+	make  func(*exchange) gosasl.Server
 }
 
-var plaintext = []mechanism{
-	{gosasl.Plain, func(login func(identity, username, password string) error) gosasl.Server {
-		return gosasl.NewPlainServer(login)
+// mechanisms are in the order in which they are announced: the strongest
+// first, for clients that take the first they know.
+var mechanisms = []mechanism{
+	scram(sasl.SHA256, true), scram(sasl.SHA256, false),
+	scram(sasl.SHA1, true), scram(sasl.SHA1, false),
+	{gosasl.External, hasCertificate, func(x *exchange) gosasl.Server {
+		return gosasl.NewExternalServer(func(identity string) error {
+			return x.ask("", "", identity, x.s.srv.auth.(CertificateAuthenticator).Certificate)
+		})
 	}},
-	{sasl.Login, func(login func(identity, username, password string) error) gosasl.Server {
-		return sasl.NewLoginServer(func(username, password string) error { return login("", username, password) })
+	bearer(gosasl.OAuthBearer), bearer(sasl.XOAUTH2),
+	{sasl.CRAMMD5, authenticates[CRAMAuthenticator], func(x *exchange) gosasl.Server {
+		return sasl.NewCRAMMD5Server(x.s.srv.opts.Hostname, func(username, challenge, digest string) error {
+			return x.ask(username, "", "", func(ctx context.Context, l Login) (Account, error) {
+				return x.s.srv.auth.(CRAMAuthenticator).CRAM(ctx, l, challenge, digest)
+			})
+		})
 	}},
+	{gosasl.Plain, authenticates[Authenticator], func(x *exchange) gosasl.Server {
+		return gosasl.NewPlainServer(func(identity, username, password string) error {
+			return x.ask(username, password, identity, x.s.srv.auth.Password)
+		})
+	}},
+	{sasl.Login, authenticates[Authenticator], func(x *exchange) gosasl.Server {
+		return sasl.NewLoginServer(func(username, password string) error {
+			return x.ask(username, password, "", x.s.srv.auth.Password)
+		})
+	}},
+}
+
+func scram(hash sasl.Hash, plus bool) mechanism {
+	works := authenticates[SCRAMAuthenticator]
+	if plus {
+		works = canBind
+	}
+	return mechanism{hash.Mechanism(plus), works, func(x *exchange) gosasl.Server {
+		binding, _ := x.s.binding()
+		offeredPlus := x.s.srv.offers(hash.Mechanism(true)) && canBind(x.s)
+		return sasl.NewSCRAMServer(hash, plus, binding, offeredPlus, func(username, identity string) (sasl.Keys, error) {
+			return x.lookup(username, identity, hash)
+		})
+	}}
+}
+
+func bearer(name string) mechanism {
+	return mechanism{name, authenticates[TokenAuthenticator], func(x *exchange) gosasl.Server {
+		return sasl.NewBearerServer(name, func(username, token string) error {
+			return x.ask(username, token, "", x.s.srv.auth.(TokenAuthenticator).Token)
+		})
+	}}
+}
+
+// authenticates reports whether the Authenticator is an A.
+func authenticates[A any](s *session) bool {
+	_, ok := s.srv.auth.(A)
+	return ok
+}
+
+// hasCertificate reports whether the client showed a certificate, which was
+// verified, to an Authenticator that knows users by it.
+func hasCertificate(s *session) bool {
+	return authenticates[CertificateAuthenticator](s) && s.tls != nil && len(s.tls.VerifiedChains) > 0
+}
+
+// canBind reports whether SCRAM can be bound to this TLS connection.
+func canBind(s *session) bool {
+	_, err := s.binding()
+	return authenticates[SCRAMAuthenticator](s) && err == nil
+}
+
+func (s *session) binding() (sasl.Binding, error) {
+	if s.tls == nil {
+		return sasl.Binding{}, errNoTLS
+	}
+	return sasl.TLSBinding(*s.tls)
+}
+
+// offers reports whether the options and the Authenticator allow a mechanism.
+func (srv *Server) offers(name string) bool {
+	chosen := srv.opts.Mechanisms
+	if chosen == nil && name == sasl.CRAMMD5 || chosen != nil && !slices.Contains(chosen, name) {
+		return false
+	}
+	offerer, ok := srv.auth.(Offerer)
+	return !ok || offerer.Offers(name)
 }
 
 // mechanisms lists what this connection may log in with.
@@ -33,7 +112,13 @@ func (s *session) mechanisms() []mechanism {
 	if !s.mayLogin() {
 		return nil
 	}
-	return plaintext
+	var offered []mechanism
+	for _, m := range mechanisms {
+		if s.srv.offers(m.name) && m.works(s) {
+			offered = append(offered, m)
+		}
+	}
+	return offered
 }
 
 // isAuth reports whether a line begins as the AUTH command does.
@@ -67,56 +152,4 @@ func (s *session) authCmd(ctx context.Context, arg argument) error {
 		return errTLSRequired
 	}
 	return errNoMechanism
-}
-
-// authenticate runs the exchange of challenges and responses. The mechanism's
-// server calls back with the credentials; the maildrop is opened after it,
-// when the mechanism is content.
-func (s *session) authenticate(ctx context.Context, m mechanism, response []byte) error {
-	var login Login
-	var called bool
-	server := m.make(func(identity, username, password string) error {
-		if strings.ContainsAny(username+password, "\r\n") {
-			return errSASL
-		}
-		login, called = s.newLogin(m.name, username, password), true
-		if identity != "" && identity != username {
-			return ErrBadCredentials // nobody acts for another
-		}
-		return nil
-	})
-	for {
-		challenge, done, err := server.Next(response)
-		switch {
-		case errors.Is(err, ErrBadCredentials):
-			s.refused(login)
-			return err
-		case err != nil || done && !called:
-			return errSASL
-		case done:
-			return s.enter(ctx, login, s.srv.auth.Password)
-		}
-		if response, err = s.challenge(challenge); err != nil {
-			return err
-		}
-	}
-}
-
-// challenge sends a challenge and waits for the response to it. A connection
-// that is lost meanwhile ends the session.
-func (s *session) challenge(challenge []byte) ([]byte, error) {
-	s.w.Line("+ ", pop3.EncodeSASL(challenge))
-	line, err := s.readLimited(pop3.MaxAuthLine)
-	if err != nil {
-		s.lost(err)
-		return nil, errCut
-	}
-	if string(line) == "*" { // RFC 5034 section 4
-		return nil, errCancelled
-	}
-	response, err := pop3.DecodeSASL(string(line))
-	if err != nil {
-		return nil, errSASL
-	}
-	return response, nil
 }

@@ -84,8 +84,8 @@ type TokenAuthenticator interface {
 // CertificateAuthenticator is an Authenticator that knows users by the
 // certificate of their TLS connection, by EXTERNAL (RFC 4422 appendix A). It
 // is asked only where login.TLS holds a certificate that was verified.
-// login.Username is who the client wants to be, empty for whom the
-// certificate names.
+// login.Username is empty: whom the client wants to act for is up to the
+// Impersonator.
 type CertificateAuthenticator interface {
 	Certificate(ctx context.Context, login Login) (Account, error)
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	gosasl "github.com/emersion/go-sasl"
+
 	"github.com/poplin-mail/poplin/pop3"
 )
 
@@ -35,11 +37,16 @@ func (s *session) capabilities() pop3.Capabilities {
 		caps = append(caps, pop3.Capability{Name: pop3.CapLoginDelay, Args: []string{wholeSeconds(d)}})
 	}
 	if s.mayLogin() {
-		names := []string{}
+		if s.srv.offers(gosasl.Plain) {
+			caps = append(caps, pop3.Capability{Name: pop3.CapUser})
+		}
+		var names []string
 		for _, m := range s.mechanisms() {
 			names = append(names, m.name)
 		}
-		caps = append(caps, pop3.Capability{Name: pop3.CapUser}, pop3.Capability{Name: pop3.CapSASL, Args: names})
+		if names != nil {
+			caps = append(caps, pop3.Capability{Name: pop3.CapSASL, Args: names})
+		}
 	}
 	if !s.protected() && s.srv.opts.TLSConfig != nil && s.state == pop3.Authorization {
 		caps = append(caps, pop3.Capability{Name: pop3.CapSTLS})

@@ -141,7 +141,7 @@ func TestLineLimits(t *testing.T) {
 	p.do("AUTH PLAIN "+token, "-ERR")
 	p.do("auth LOGIN", "+ ")
 	p.do(token, "+ ")
-	p.send(strings.Repeat("QUFB", 5000))
+	p.send(strings.Repeat("QUFB", 7000))
 	p.want("-ERR Line too long")
 	p.closed()
 }
