@@ -18,7 +18,8 @@ import (
 // passwordFlags are of the commands that set a password. None holds one: what
 // stands in a command line is seen by every user of the machine.
 type passwordFlags struct {
-	Generate bool `short:"g" help:"Make a password and print it."`
+	Generate bool   `short:"g" help:"Make a password and print it."`
+	Scheme   string `enum:"argon2id,scram-sha-256,scram-sha-1" default:"argon2id" help:"How it is stored: ${enum}."`
 }
 
 // newPassword gets a password and its stored form. It returns the password
@@ -37,7 +38,7 @@ func (f passwordFlags) newPassword(t *terminal, name string) (generated, stored 
 	if err != nil {
 		return "", "", err
 	}
-	stored, err = directory.Hash(password)
+	stored, err = directory.HashAs(f.Scheme, password)
 	return generated, stored, err
 }
 

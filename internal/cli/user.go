@@ -8,10 +8,11 @@ import (
 )
 
 type userCmd struct {
-	Add    userAddCmd    `cmd:"" help:"Add a user, with a maildrop."`
-	Passwd userPasswdCmd `cmd:"" help:"Set a user's password."`
-	Remove userRemoveCmd `cmd:"" help:"Remove a user. The mail stays."`
-	List   userListCmd   `cmd:"" help:"List the users."`
+	Add         userAddCmd         `cmd:"" help:"Add a user, with a maildrop."`
+	Passwd      userPasswdCmd      `cmd:"" help:"Set a user's password."`
+	Remove      userRemoveCmd      `cmd:"" help:"Remove a user. The mail stays."`
+	List        userListCmd        `cmd:"" help:"List the users."`
+	AppPassword userAppPasswordCmd `cmd:"" help:"Give each device of a user a password and a view of its own."`
 }
 
 // named says which user an error is about.
@@ -39,6 +40,7 @@ func (f configFlag) printed(name, password string, err error) error {
 // changed is what the commands that change a user print with --json.
 type changed struct {
 	Name     string `json:"name"`
-	Password string `json:"password,omitempty"` // where it was generated
-	Maildrop string `json:"maildrop,omitempty"` // where one was made or is kept
+	Password string `json:"password,omitempty"`      // where it was generated
+	Maildrop string `json:"maildrop,omitempty"`      // where one was made or is kept
+	Apps     int    `json:"app_passwords,omitempty"` // removed with the user
 }

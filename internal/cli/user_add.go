@@ -21,12 +21,16 @@ type userAddCmd struct {
 // Help shows below the flags.
 func (userAddCmd) Help() string {
 	return `The password is asked for twice, or read as one line from standard input where that
-is no terminal. It is stored as {ARGON2ID}. A running server knows the user within a second.
+is no terminal. It is stored as {ARGON2ID}, unless --scheme names another scheme: with
+scram-sha-256 for all users the server offers SCRAM, but a stolen file is quicker to guess
+from. A running server knows the user within a second.
+
+Root gives the new Maildir to the user and group of the configuration.
 
 Examples:
 
   poplin user add anna@example.org
-  poplin user add --generate bert`
+  poplin user add --generate --scheme scram-sha-256 bert`
 }
 
 // Run adds the user. The maildrop comes first: whoever can log in has one.
@@ -51,8 +55,17 @@ func (c *userAddCmd) Run(ctx context.Context, t *terminal) error {
 			return c.named(c.Name, fmt.Errorf("making the Maildir: %w; nothing was added", err))
 		}
 	}
+	made := !exists(cfg.Users.File)
 	if err := directory.Add(ctx, cfg.Users.File, c.Name, stored); err != nil {
 		return c.named(c.Name, err)
+	}
+	if made {
+		if err := giveFile(cfg, cfg.Users.File); err != nil {
+			fmt.Fprintf(t.err, "warning: the server may be unable to read the users file: %v\n", err)
+		}
+	}
+	if isRoot() && cfg.User == "" && done.Maildrop != "" {
+		fmt.Fprintln(t.err, "note: the Maildir belongs to root; name the server's user in the configuration (user = \"...\") to have it given to that one")
 	}
 	if c.JSON {
 		return c.printed(c.Name, password, printJSON(t.out, done))
@@ -85,10 +98,15 @@ func makeMaildir(ctx context.Context, cfg *config.Config, name string) (string, 
 		return "", err
 	}
 	defer store.Close()
+	path := maildirPath(cfg, name)
+	missing, err := missingFolders(path)
+	if err != nil {
+		return "", err
+	}
 	if err := store.Create(ctx, name); err != nil {
 		return "", err
 	}
-	return maildirPath(cfg, name), nil
+	return path, missing.give(cfg)
 }
 
 // maildirPath shows where a user's Maildir is. It is for people: the store

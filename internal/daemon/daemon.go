@@ -62,8 +62,12 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	if d.store, err = newStore(cfg, logger); err != nil {
 		return nil, err
 	}
+	users, err := directory.New(directory.Options{Sources: []directory.Source{d.users}, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
 	limits := cfg.Limits
-	d.server, err = pop3server.New(d.store, d.users, pop3server.Options{
+	d.server, err = pop3server.New(d.store, users, pop3server.Options{
 		TLSConfig:          d.certs.config(),
 		InsecureAuth:       !cfg.POP3.RequireTLS,
 		APOP:               cfg.POP3.APOP,

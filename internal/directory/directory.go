@@ -2,8 +2,11 @@ package directory
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
@@ -66,18 +69,63 @@ type TokenSource interface {
 // Directory answers logins from its sources. It is used by many sessions at
 // once.
 type Directory struct {
-	opts Options
-	log  *slog.Logger
+	opts    Options
+	log     *slog.Logger
+	key     []byte // Options.Key, or a random one
+	known   []known
+	masters *PasswdFile            // nil: none
+	apps    *watched[appPasswords] // nil: none
+	gate    *gate
+	cache   *cache
+	keys    keyCache
 }
 
-// New makes a Directory. It reads the files that the options name.
+var (
+	_ pop3server.Authenticator            = (*Directory)(nil)
+	_ pop3server.APOPAuthenticator        = (*Directory)(nil)
+	_ pop3server.CRAMAuthenticator        = (*Directory)(nil)
+	_ pop3server.SCRAMAuthenticator       = (*Directory)(nil)
+	_ pop3server.TokenAuthenticator       = (*Directory)(nil)
+	_ pop3server.CertificateAuthenticator = (*Directory)(nil)
+	_ pop3server.Impersonator             = (*Directory)(nil)
+	_ pop3server.Offerer                  = (*Directory)(nil)
+)
+
+// New makes a Directory. It reads the files that the options name. With an
+// error the sources are still the caller's.
 func New(opts Options) (*Directory, error) {
 	if len(opts.Sources) == 0 && opts.Tokens == nil {
 		return nil, errors.New("no source of users is configured")
 	}
-	d := &Directory{opts: opts, log: opts.Logger}
-	if d.log == nil {
-		d.log = slog.New(slog.DiscardHandler)
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.MasterMark == "" {
+		opts.MasterMark = "*"
+	}
+	if opts.ClientName == "" {
+		opts.ClientName = clientEmail
+	}
+	if !slices.Contains([]string{clientEmail, clientCN, clientUID}, opts.ClientName) {
+		return nil, fmt.Errorf("a client certificate's name is %q, %q or %q, not %q", clientEmail, clientCN, clientUID, opts.ClientName)
+	}
+	d := &Directory{opts: opts, log: opts.Logger, key: opts.Key, known: make([]known, len(opts.Sources)),
+		gate: newGate(hashMemory), cache: newCache(opts.CacheTime)}
+	if len(d.key) == 0 {
+		d.key = make([]byte, 32)
+		rand.Read(d.key) // never fails
+	}
+	if opts.Master != "" {
+		var err error
+		if d.masters, err = openMasters(opts.Master, opts.MasterMark, opts.Logger); err != nil {
+			return nil, err
+		}
+	}
+	if opts.AppPasswords != "" {
+		d.apps = newAppFile(opts.AppPasswords, opts.Logger)
+		if err := d.apps.reload(); err != nil {
+			return nil, err
+		}
 	}
 	return d, nil
 }
@@ -90,6 +138,12 @@ func (d *Directory) Reload() error {
 		if r, ok := s.(interface{ Reload() error }); ok {
 			errs = append(errs, r.Reload())
 		}
+	}
+	if d.masters != nil {
+		errs = append(errs, d.masters.Reload())
+	}
+	if d.apps != nil {
+		errs = append(errs, d.apps.reload())
 	}
 	return errors.Join(errs...)
 }

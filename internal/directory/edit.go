@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,8 +29,8 @@ const lockWait = 10 * time.Second
 // Entry is a user of a passwd-file, without the password.
 type Entry struct {
 	Name   string `json:"name"`
-	Scheme string `json:"scheme"` // of the stored password; empty where Locked
-	Locked bool   `json:"locked"` // nobody can log in: no password, or one that was locked, or nologin
+	Scheme string `json:"scheme"` // of the stored password; empty where there is none
+	Locked bool   `json:"locked"` // nobody can log in: the password was locked, or nologin
 	Line   int    `json:"line"`
 }
 
@@ -41,14 +40,14 @@ func List(path string) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := parseTable(path, data, maphash.MakeSeed())
+	t, err := parseTable(path, data)
 	if err != nil {
 		return nil, err
 	}
 	list := make([]Entry, 0, len(t.entries))
 	for i := range t.entries {
 		e := &t.entries[i]
-		item := Entry{Name: e.name, Locked: e.secret.locked() || e.noLogin, Line: e.line}
+		item := Entry{Name: e.name, Locked: e.secret.out() || e.noLogin, Line: e.line}
 		if !e.secret.locked() {
 			item.Scheme = e.secret.scheme
 		}
@@ -64,13 +63,11 @@ func Add(ctx context.Context, path, name, stored string) error {
 	if err := errors.Join(CheckName(name), checkStored(stored)); err != nil {
 		return err
 	}
-	return edit(ctx, path, true, func(lines [][]byte) ([][]byte, error) {
+	return edit(ctx, path, true, checkTable(path), func(lines [][]byte) ([][]byte, error) {
 		if i := lineOf(lines, name); i >= 0 {
 			return nil, fmt.Errorf("%s:%d: %w", path, i+1, ErrExists)
 		}
-		if n := len(lines); n > 0 && !bytes.HasSuffix(lines[n-1], []byte("\n")) {
-			lines[n-1] = append(lines[n-1], '\n')
-		}
+		endLine(lines)
 		return append(lines, []byte(name+":"+stored+"::::::\n")), nil
 	})
 }
@@ -80,7 +77,7 @@ func SetPassword(ctx context.Context, path, name, stored string) error {
 	if err := checkStored(stored); err != nil {
 		return err
 	}
-	return edit(ctx, path, false, func(lines [][]byte) ([][]byte, error) {
+	return edit(ctx, path, false, checkTable(path), func(lines [][]byte) ([][]byte, error) {
 		i := lineOf(lines, name)
 		if i < 0 {
 			return nil, ErrNoUser
@@ -97,7 +94,7 @@ func SetPassword(ctx context.Context, path, name, stored string) error {
 
 // Remove takes a user's line out. The user's mail stays where it is.
 func Remove(ctx context.Context, path, name string) error {
-	return edit(ctx, path, false, func(lines [][]byte) ([][]byte, error) {
+	return edit(ctx, path, false, checkTable(path), func(lines [][]byte) ([][]byte, error) {
 		i := lineOf(lines, name)
 		if i < 0 {
 			return nil, ErrNoUser
@@ -124,10 +121,25 @@ func lineOf(lines [][]byte, name string) int {
 	return -1
 }
 
-// edit changes the lines of a passwd-file and puts the new file in place of
+// endLine gives the last line its end, so that another can follow.
+func endLine(lines [][]byte) {
+	if n := len(lines); n > 0 && !bytes.HasSuffix(lines[n-1], []byte("\n")) {
+		lines[n-1] = append(lines[n-1], '\n')
+	}
+}
+
+// checkTable says what is wrong with a passwd-file.
+func checkTable(path string) func([]byte) error {
+	return func(data []byte) error {
+		_, err := parseTable(path, data)
+		return err
+	}
+}
+
+// edit changes the lines of a file and puts the new file in place of
 // the old one in one step, on disk before it returns. Mode and owner stay. A
-// change whose result could not be read is refused.
-func edit(ctx context.Context, path string, create bool, change func([][]byte) ([][]byte, error)) error {
+// change whose result check refuses is not made.
+func edit(ctx context.Context, path string, create bool, check func([]byte) error, change func([][]byte) ([][]byte, error)) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // the file is replaced, not the link to it
 	}
@@ -145,7 +157,7 @@ func edit(ctx context.Context, path string, create bool, change func([][]byte) (
 		return err
 	}
 	data = bytes.Join(lines, nil)
-	if _, err := parseTable(path, data, maphash.MakeSeed()); err != nil {
+	if err := check(data); err != nil {
 		return fmt.Errorf("nothing was changed, since the file has lines that are wrong: %w", err)
 	}
 	return replace(path, data, info)

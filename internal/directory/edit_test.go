@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,8 +10,6 @@ import (
 	"testing"
 	"time"
 )
-
-var seedOfTests = maphash.MakeSeed()
 
 func read(t *testing.T, path string) string {
 	t.Helper()

@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -20,14 +22,15 @@ import (
 // in it may come from a web form or from another machine, and one line must
 // not take the server down. They are well above what any tool writes.
 const (
-	maxMemory  = 1 << 30   // octets for one check: Argon2, scrypt, yescrypt
-	maxPasses  = 4 << 30   // octets gone over in one check: memory times passes
-	maxThreads = 64        // Argon2's lanes
-	maxBcrypt  = 16        // the cost is a power of two: about 4 seconds
-	maxSHA     = 5_000_000 // rounds of SHA256-CRYPT and SHA512-CRYPT
-	minSHA     = 1000      // by its specification; crypt(3) has no fewer
-	maxPBKDF2  = 10_000_000
-	maxHash    = 1024 // characters of a stored hash
+	maxMemory    = 1 << 30   // octets for one check: Argon2, scrypt, yescrypt
+	maxPasses    = 4 << 30   // octets gone over in one check: memory times passes
+	maxThreads   = 64        // Argon2's lanes
+	maxBcrypt    = 16        // the cost is a power of two: about 4 seconds
+	maxSHA       = 5_000_000 // rounds of SHA256-CRYPT and SHA512-CRYPT
+	minSHA       = 1000      // by its specification; crypt(3) has no fewer
+	maxPBKDF2    = 2_000_000 // rounds: about a second
+	minPBKDF2Key = 10        // octets: a shorter one is hit by chance, an empty one by every password
+	maxHash      = 1024      // characters of a stored hash
 )
 
 var errForm = errors.New("the hash is cut short or not of this scheme; " + advice)
@@ -214,9 +217,19 @@ func md5Salt(parts []string) (int64, error) {
 	return 0, nil
 }
 
+// pbkdf2Rounds bounds the key too: each further length of the hash function
+// costs all rounds again, and adds nothing.
 func pbkdf2Rounds(parts []string) (int64, error) {
 	if len(parts) != 4 {
 		return 0, errForm
+	}
+	size := map[string]int{"pbkdf2-sha224": 28, "pbkdf2-sha256": 32, "pbkdf2-sha384": 48, "pbkdf2-sha512": 64}[parts[0]]
+	if size == 0 {
+		size = sha1.Size
+	}
+	key := base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(parts[3], "=")))
+	if key > size || key < minPBKDF2Key {
+		return 0, fmt.Errorf("the key is not of %d to %d octets; %s", minPBKDF2Key, size, advice)
 	}
 	return 0, rounds("number of rounds", parts[1], 1, maxPBKDF2)
 }

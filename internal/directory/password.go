@@ -4,10 +4,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	cryptargon2 "github.com/go-crypt/crypt/algorithm/argon2"
+
+	"github.com/poplin-mail/poplin/sasl"
 )
 
 // Parameters of new passwords: Argon2id with 19 MiB and two passes, the least
@@ -20,12 +23,31 @@ const (
 	newLanes  = 1
 )
 
+// Schemes are the names of the schemes that HashAs makes, in lower case, as a
+// command line has them. The first one is that of Hash.
+var Schemes = []string{"argon2id", "scram-sha-256", "scram-sha-1"}
+
 // Hash makes the second field of a line from a password, with a new salt:
 // {ARGON2ID} and the hash.
-func Hash(password string) (string, error) {
+func Hash(password string) (string, error) { return HashAs(Schemes[0], password) }
+
+// HashAs is Hash with one of Schemes.
+func HashAs(scheme, password string) (string, error) {
 	if err := CheckPassword(password); err != nil {
 		return "", err
 	}
+	switch scheme {
+	case "argon2id":
+		return hashArgon2(password)
+	case "scram-sha-256":
+		return hashSCRAM(sasl.SHA256, password)
+	case "scram-sha-1":
+		return hashSCRAM(sasl.SHA1, password)
+	}
+	return "", fmt.Errorf("there is no scheme %q to store passwords by: choose one of %s", scheme, strings.Join(Schemes, ", "))
+}
+
+func hashArgon2(password string) (string, error) {
 	hasher, err := cryptargon2.New(cryptargon2.WithVariantID(),
 		cryptargon2.WithM(newMemory), cryptargon2.WithT(newPasses), cryptargon2.WithP(newLanes))
 	if err != nil {

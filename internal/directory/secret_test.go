@@ -40,6 +40,8 @@ var vectors = []struct{ by, field, scheme string }{
 	{"doveadm", "{SHA512.HEX}8f641e581203170a025e4466c0c05c08af5b78e90ffbfbc352e7332a23c7e3a16755efa470cb469377c363e4416e1e0f9bd3a1327f541923db0a79fd24ea4329", "SHA512.HEX"},
 	{"doveadm", "{SSHA512}NGXn+pmkdkRaVZ3+w2wLh/L/uad8jtSaV8qSc+Yg9y3fUL0HpZ39qP0ccMCjBcU1PacsqsSvhwPiCeo3yxRCFRHJSCY=", "SSHA512"},
 	{"doveadm", "{SSHA512.BASE64}bP+Pz5BqtsQAeDQgLjXEIbUQixdFbo3hzpqzCE1Pudv+p/WSQtvTERk0d3NP+HpfO821DCWw5VSc4oXAxVlYEzpdMcU=", "SSHA512.BASE64"},
+	{"doveadm", "{SCRAM-SHA-1}4096,qHXc4I2xwhOcmPOKYOzu8g==,0jyN8qMpci99T+KVjE9dOprW5uM=,Cz6SbGBGRBt/yo7PDEtq7F+CsXM=", "SCRAM-SHA-1"},
+	{"doveadm", "{SCRAM-SHA-256}4096,M6nHbljgZCLZTRE6CI6gvA==,AnbZUM4O1mbeFimXBllZpx9W9MmoreOO+j1e6XkVjGc=,pqZ5EVX0ElLSexO1aSu9HdCArHPZU6hGfxzlCMgH2fA=", "SCRAM-SHA-256"},
 	{"openssl", "$1$saltsalt$4InVDakCZ8LU8H3edxLVE0", "MD5-CRYPT"},
 	{"openssl", "$5$saltsalt$rEtgptW1rc.Vk0htaidWDxEGGzWJwjZoRocDOlZ9xL8", "SHA256-CRYPT"},
 	{"openssl", "$6$saltsalt$TLMDu7Rz9DETlsHnqd6pCyF6i/ZgYAmIOQjmVLlpUmk9WzGANyS8HObKSJJ9TCM/vF2xc/EVNUASBb.pVLm7R0", "SHA512-CRYPT"},
@@ -95,6 +97,10 @@ func TestSecretLocked(t *testing.T) {
 func TestSecretRefused(t *testing.T) {
 	const salt, key = "c2FsdHNhbHQ", "hsPzlrX7U5C4C/uiWMCjs4Tb5br0JPS02KwWy/olodY"
 	cases := []struct{ field, want string }{
+		{"{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$" + salt + "$", "not of this scheme"},
+		{"$scrypt$ln=10,r=8,p=1$" + salt + "$", "not of this scheme"},
+		{"$y$j9T$F5Jx5fExrKuPp53xLKQ..1$", "not of this scheme"},
+		{"$5$saltsalt$", "not of this scheme"},
 		{"hunter2secret", "no {SCHEME}"},
 		{"abJnggxhB/yWI", "no {SCHEME}"},
 		{"{CRYPT}abJnggxhB/yWI", "DES"},
@@ -127,7 +133,18 @@ func TestSecretRefused(t *testing.T) {
 		{"$1$saltsaltsalt$" + key, "not of this scheme"},
 		{"$pbkdf2-sha256$99999999$" + salt + "$" + key, "rounds of the hash is not between"},
 		{"{PBKDF2}$1$salt$99999999$c7b336148c302e1b75d906dd8a62aad0bc14b22b", "rounds is not between"},
+		{"$pbkdf2-sha256$2000001$" + salt + "$" + key, "not between 1 and 2000000"},
+		{"$pbkdf2-sha256$1000$" + salt + "$", "not of 10 to 32 octets"},
+		{"$pbkdf2-sha256$1000$" + salt + "$" + key + "AAAA", "not of 10 to 32 octets"},
+		{"$pbkdf2$1000$" + salt + "$" + key, "not of 10 to 20 octets"},
 		{"{PBKDF2}$1$salt$5000$c7b336148c", "not of this scheme"},
+		{"{SCRAM-SHA-256}4096," + salt, "not of this scheme"},
+		{"{SCRAM-SHA-256}0,AAAA," + key + "=," + key + "=", "iterations of the hash is not between"},
+		{"{SCRAM-SHA-256}2000001,AAAA," + key + "=," + key + "=", "iterations of the hash is not between"},
+		{"{SCRAM-SHA-256}4096,," + key + "=," + key + "=", "not of this scheme"},
+		{"{SCRAM-SHA-256}4096,AAAA," + key + "=,AAAA", "not of this scheme"},
+		{"{SCRAM-SHA-1}4096,AAAA," + key + "=," + key + "=", "not of this scheme"},
+		{"{SCRAM-SHA-256}4096,A%AA," + key + "=," + key + "=", "not of this scheme"},
 		{"{PBKDF2}$1$salt$5000", "not of this scheme"},
 		{"{SHA256}YsG2Gha2NeH3", "not of this scheme"},
 		{"{SHA256}YsG2Gha2NeH3g7gGAj05JVwWdxUvOv9bqx+MBqcqnc4=YsG2", "not of this scheme"},
@@ -164,6 +181,25 @@ func TestHash(t *testing.T) {
 	again, err := Hash("grüße, Anna")
 	if err != nil || again == field {
 		t.Errorf("two hashes of one password are the same: no salt (error %v)", err)
+	}
+}
+
+func TestHashAs(t *testing.T) {
+	for _, scheme := range Schemes {
+		field, err := HashAs(scheme, "grüße, Anna")
+		if err != nil || !strings.HasPrefix(field, "{"+strings.ToUpper(scheme)+"}") {
+			t.Errorf("%s: %q, %v", scheme, field, err)
+			continue
+		}
+		if s, err := parseSecret(field); err != nil || !s.match("grüße, Anna") || s.match("gruesse, Anna") {
+			t.Errorf("%s: the hash does not match its password alone (error %v)", scheme, err)
+		}
+		if again, err := HashAs(scheme, "grüße, Anna"); err != nil || again == field {
+			t.Errorf("%s: no salt (error %v)", scheme, err)
+		}
+	}
+	if _, err := HashAs("crypt", "x"); err == nil || !strings.Contains(err.Error(), "choose one of argon2id, scram-sha-256, scram-sha-1") {
+		t.Errorf("HashAs of an unknown scheme: %v", err)
 	}
 }
 

@@ -26,7 +26,8 @@ type User struct {
 	Maildrop string // the name of the maildrop; empty: Name
 
 	// Secret is the stored password in the form of a passwd-file's second
-	// field, {SCHEME} and hash.
+	// field, {SCHEME} and hash. One that begins with "!" or "*" keeps the user
+	// out altogether.
 	Secret string
 
 	// Verify asks the source whether the password is right. It gives
@@ -39,4 +40,6 @@ type User struct {
 
 	// View is what this user sees of the maildrop, nil for the default.
 	View *maildrop.View
+
+	parsed *secret // Secret, where it was parsed already
 }

@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/poplin-mail/poplin/sasl"
 )
 
 const (
@@ -33,15 +34,9 @@ func (e *entry) mayComeFrom(addr net.Addr) bool {
 	if !e.limited {
 		return true
 	}
-	if addr == nil {
-		return false
-	}
-	ap, err := netip.ParseAddrPort(addr.String())
-	if err != nil {
-		return false
-	}
+	from := addrOf(addr)
 	for _, n := range e.nets {
-		if n.Contains(ap.Addr().Unmap().WithZone("")) {
+		if n.Contains(from) {
 			return true
 		}
 	}
@@ -51,9 +46,9 @@ func (e *entry) mayComeFrom(addr net.Addr) bool {
 // table is the file as it was read at one time.
 type table struct {
 	entries []entry
-	byName  map[string]int // by folded name
-	decoys  []int          // entries whose password is not locked
-	seed    maphash.Seed
+	byName  map[string]int    // by folded name
+	secrets []*secret         // of the entries whose password is not locked
+	keyed   map[sasl.Hash]int // how many of secrets SCRAM can be done with
 }
 
 // fold gives the form in which names are compared.
@@ -65,29 +60,6 @@ func (t *table) find(name string) *entry {
 		return &t.entries[i]
 	}
 	return nil
-}
-
-// decoy gives the secret that a login is checked against where its user does
-// not exist, so that it takes as long as another. It is always the same one
-// for one name, and over all names they are spread as those of the users are,
-// so time tells nothing in a file of several schemes either.
-func (t *table) decoy(name string) *secret {
-	if len(t.decoys) == 0 {
-		return &emptyFileDecoy
-	}
-	i := maphash.String(t.seed, fold(name)) % uint64(len(t.decoys))
-	return &t.entries[t.decoys[i]].secret
-}
-
-// emptyFileDecoy has the cost of the passwords that Poplin makes.
-var emptyFileDecoy = mustParse("{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
-
-func mustParse(field string) secret {
-	s, err := parseSecret(field)
-	if err != nil {
-		panic(err)
-	}
-	return s
 }
 
 // LineError is a line of a passwd-file that cannot be read. Its text holds no
@@ -106,8 +78,8 @@ func (e *LineError) Unwrap() error { return e.Err }
 
 // parseTable reads a whole passwd-file. All lines that are wrong are in the
 // error, each a *LineError, up to ten.
-func parseTable(file string, data []byte, seed maphash.Seed) (*table, error) {
-	t := &table{byName: make(map[string]int), seed: seed}
+func parseTable(file string, data []byte) (*table, error) {
+	t := &table{byName: make(map[string]int), keyed: make(map[sasl.Hash]int)}
 	var errs []error
 	number := 0
 	for line := range bytes.Lines(data) {
@@ -128,6 +100,18 @@ func parseTable(file string, data []byte, seed maphash.Seed) (*table, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	for i := range t.entries {
+		s := &t.entries[i].secret
+		if s.locked() {
+			continue
+		}
+		t.secrets = append(t.secrets, s)
+		for _, hash := range []sasl.Hash{sasl.SHA1, sasl.SHA256} {
+			if s.scram(hash) {
+				t.keyed[hash]++
+			}
+		}
+	}
 	return t, nil
 }
 
@@ -137,9 +121,6 @@ func (t *table) add(e entry) error {
 		return fmt.Errorf("the user is on line %d already (names are compared without regard to case)", t.entries[i].line)
 	}
 	t.byName[key] = len(t.entries)
-	if !e.secret.locked() {
-		t.decoys = append(t.decoys, len(t.entries))
-	}
 	t.entries = append(t.entries, e)
 	return nil
 }
