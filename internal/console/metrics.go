@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -56,9 +57,8 @@ type command struct {
 	took       prometheus.Observer
 }
 
-// NewMetrics makes Metrics with a registry of their own, for the program of
-// that version and commit.
-func NewMetrics(version, commit string) *Metrics {
+// NewMetrics makes Metrics with a registry of their own.
+func NewMetrics() *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), reasons: map[string]bool{},
 		logins: map[string][2]prometheus.Counter{}, failures: map[string]prometheus.Counter{}, commands: map[string]command{}}
 	m.sessions = add(m, prometheus.NewGauge(gauge("sessions", "Connections that are open.")))
@@ -89,6 +89,7 @@ func NewMetrics(version, commit string) *Metrics {
 	}
 
 	info := add(m, prometheus.NewGaugeVec(gauge("build_info", "Always 1; the labels say what runs."), []string{"version", "commit"}))
+	version, commit := build()
 	info.WithLabelValues(version, commit).Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -97,6 +98,25 @@ func NewMetrics(version, commit string) *Metrics {
 // Handler answers with the metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+}
+
+// build gives the version of this program, and the commit that it was built
+// from where that is known.
+func build() (version, commit string) {
+	version = "devel"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, ""
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		version = v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value
+		}
+	}
+	return version, commit
 }
 
 const namespace = "poplin"

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/internal/console"
 	"github.com/poplin-mail/poplin/internal/directory"
 	"github.com/poplin-mail/poplin/maildrop"
 	"github.com/poplin-mail/poplin/maildrop/maildir"
@@ -30,6 +31,8 @@ type Daemon struct {
 	store  maildrop.Store
 	server *pop3server.Server
 
+	operator operator
+
 	serving sync.WaitGroup
 	failed  chan error // the first listener that failed
 	addrs   []Addr
@@ -37,7 +40,7 @@ type Daemon struct {
 
 // Addr is an address that a Daemon listens on.
 type Addr struct {
-	Protocol string // "pop3", or "pop3s" for TLS from the first octet
+	Protocol string // "pop3", "pop3s" for TLS from the first octet, or "console"
 	Addr     *net.TCPAddr
 }
 
@@ -66,6 +69,7 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.operator.metrics = console.NewMetrics()
 	limits := cfg.Limits
 	d.server, err = pop3server.New(d.store, users, pop3server.Options{
 		TLSConfig:          d.certs.config(),
@@ -73,6 +77,7 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 		APOP:               cfg.POP3.APOP,
 		Hostname:           cfg.Hostname,
 		Logger:             logger,
+		Observer:           d.operator.metrics,
 		IdleTimeout:        limits.IdleTimeout,
 		LoginTimeout:       limits.LoginTimeout,
 		WriteTimeout:       limits.WriteTimeout,
@@ -82,6 +87,7 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.watch()
 	return d, nil
 }
 
@@ -142,6 +148,9 @@ func (d *Daemon) Start(ctx context.Context) error {
 	if err == nil {
 		err = bind("pop3s", d.cfg.POP3S.Listen)
 	}
+	if err == nil {
+		err = bind("console", d.cfg.Console.Listen)
+	}
 	if err != nil {
 		for _, l := range listeners {
 			l.Close()
@@ -149,14 +158,18 @@ func (d *Daemon) Start(ctx context.Context) error {
 		d.addrs = nil
 		return err
 	}
+	d.listenControl()
 	for i, l := range listeners {
 		d.log.Info("listening", "protocol", d.addrs[i].Protocol, "address", l.Addr().String())
 		serve := d.server.Serve
-		if d.addrs[i].Protocol == "pop3s" {
+		switch d.addrs[i].Protocol {
+		case "pop3s":
 			serve = d.server.ServeTLS
+		case "console":
+			serve = d.operator.console.Serve
 		}
 		d.serving.Go(func() {
-			if err := serve(l); !errors.Is(err, pop3server.ErrServerClosed) {
+			if err := serve(l); err != nil && !errors.Is(err, pop3server.ErrServerClosed) {
 				select {
 				case d.failed <- fmt.Errorf("%s: %w", l.Addr(), err):
 				default:
@@ -168,7 +181,7 @@ func (d *Daemon) Start(ctx context.Context) error {
 }
 
 // Addrs gives the addresses that Start bound, in the order of the
-// configuration, pop3 before pop3s.
+// configuration, pop3 before pop3s before console.
 func (d *Daemon) Addrs() []Addr { return d.addrs }
 
 // Run starts, serves until ctx ends or a listener fails, and then drains for
@@ -202,7 +215,9 @@ func (d *Daemon) Wait(ctx context.Context) error {
 // Those that are left are cut, and the error is that of ctx. The Daemon is of
 // no use afterwards.
 func (d *Daemon) Shutdown(ctx context.Context) error {
+	d.operator.draining.Store(true)
 	err := d.server.Shutdown(ctx)
+	d.operator.close()
 	d.serving.Wait()
 	if c, ok := d.store.(interface{ Close() error }); ok {
 		c.Close()

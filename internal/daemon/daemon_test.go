@@ -54,6 +54,7 @@ func newConfig(t *testing.T) *config.Config {
 	c.Hostname = "mail.example.org"
 	c.POP3.Listen = []string{"127.0.0.1:0"}
 	c.POP3S.Listen = []string{"127.0.0.1:0"}
+	c.Console.Listen = nil
 	c.Maildrops.Path = filepath.Join(dir, "mail", "{user}")
 	c.Users.File = filepath.Join(dir, "users")
 	c.Limits.ShutdownGrace = 5 * time.Second

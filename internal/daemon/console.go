@@ -1,0 +1,84 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/internal/console"
+)
+
+// operator is what the server shows to the operator.
+type operator struct {
+	metrics  *console.Metrics
+	console  *console.Server
+	control  *console.Control // nil: there is none
+	draining atomic.Bool
+}
+
+// watch adds what is asked for at each scrape, once the rest is assembled.
+func (d *Daemon) watch() {
+	d.operator.metrics.Watch(console.Sources{Panics: d.server.Panics, Expiries: d.certs.expiries})
+	d.operator.console = console.NewServer(d.operator.metrics, d.health, d.log)
+}
+
+// listenControl makes the control socket and answers on it. Mail is served
+// without one too.
+func (d *Daemon) listenControl() {
+	control, err := console.ListenControl(d.cfg.State, d.log)
+	if err != nil {
+		d.log.Warn("`poplin who` and `poplin kick` will not find this server", "error", err)
+		return
+	}
+	d.operator.control = control
+	d.serving.Go(func() {
+		if err := control.Serve(d.server); err != nil {
+			d.log.Error("`poplin who` and `poplin kick` no longer find this server", "error", err)
+		}
+	})
+}
+
+// close ends what is shown.
+func (o *operator) close() {
+	if o.control != nil {
+		o.control.Close()
+	}
+	o.console.Close()
+}
+
+// health is for /healthz. It names no path: anybody may read it.
+func (d *Daemon) health(context.Context) error {
+	if d.operator.draining.Load() {
+		return errors.New("shutting down: no new sessions are taken")
+	}
+	if d.cfg.Maildrops.Store != config.Maildir {
+		return nil
+	}
+	_, err := os.Stat(aboveMaildirs(d.cfg.Maildrops.Path))
+	if errors.Is(err, fs.ErrNotExist) && d.cfg.Maildrops.Create {
+		return nil // the first login makes it
+	}
+	var why syscall.Errno
+	if errors.As(err, &why) {
+		return errors.New("the folder of the maildrops cannot be reached: " + why.Error())
+	}
+	return err
+}
+
+// aboveMaildirs gives the folder that all Maildirs have in common.
+func aboveMaildirs(path string) string {
+	common, _, _ := strings.Cut(path, "{")
+	return filepath.Dir(common + "x")
+}
+
+// expiries gives the end of the certificate in use.
+func (c *certificates) expiries() map[string]time.Time {
+	return map[string]time.Time{c.certFile: c.current.Load().Leaf.NotAfter}
+}
