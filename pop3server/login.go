@@ -126,10 +126,18 @@ func (s *session) begin(ctx context.Context, login Login, account Account) error
 	return nil
 }
 
+// LoginFailed is the message of the log line for each login with wrong
+// credentials, with the attributes session, rip, user, mechanism and tls.
+const LoginFailed = "login failed"
+
+// maxLoggedName bounds what a client can write into the log at a time.
+const maxLoggedName = 128
+
 // refused counts and logs a login with wrong credentials.
 func (s *session) refused(login Login) {
 	s.srv.watch.LoginFailed(login.Mechanism)
-	s.log.Warn("login failed", "user", pop3.Sanitize(login.Username), "mechanism", login.Mechanism, "tls", s.protected())
+	name := login.Username[:min(len(login.Username), maxLoggedName)]
+	s.log.Warn(LoginFailed, "user", pop3.Sanitize(name), "mechanism", login.Mechanism, "tls", s.protected())
 	if s.failed++; s.failed >= maxFailedLogins {
 		s.closing, s.linger, s.why = true, true, "too many failed logins"
 	}

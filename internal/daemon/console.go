@@ -25,8 +25,13 @@ type operator struct {
 
 // watch adds what is asked for at each scrape, once the rest is assembled.
 func (d *Daemon) watch() {
-	d.operator.metrics.Watch(console.Sources{Panics: d.server.Panics, Expiries: d.certs.expiries})
+	d.operator.metrics.Watch(console.Sources{Panics: d.server.Panics, Expiries: d.certs.expiries, Guard: d.guardStats})
 	d.operator.console = console.NewServer(d.operator.metrics, d.health, d.log)
+}
+
+func (d *Daemon) guardStats() console.GuardStats {
+	s := d.guard.Stats()
+	return console.GuardStats{Delayed: int64(s.Delayed), Rejected: int64(s.Refused), Entries: s.Hosts + s.Users + s.Known}
 }
 
 // listenControl makes the control socket and answers on it. Mail is served

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/console"
 	"github.com/poplin-mail/poplin/internal/directory"
+	"github.com/poplin-mail/poplin/internal/guard"
 	"github.com/poplin-mail/poplin/maildrop"
 	"github.com/poplin-mail/poplin/maildrop/maildir"
 	"github.com/poplin-mail/poplin/maildrop/memory"
@@ -26,7 +26,8 @@ import (
 type Daemon struct {
 	cfg    *config.Config
 	log    *slog.Logger
-	users  *directory.PasswdFile
+	users  *directory.Directory
+	guard  *guard.Guard
 	certs  *certificates
 	store  maildrop.Store
 	server *pop3server.Server
@@ -53,57 +54,45 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	}
 	d := &Daemon{cfg: cfg, log: logger, failed: make(chan error, 1)}
 	var err error
-	if d.users, err = directory.Open(cfg.Users.File, logger); err != nil {
-		return nil, usersError(cfg, err)
-	}
-	if d.users.Users() == 0 {
-		logger.Warn("users file holds no user: nobody can log in", "file", cfg.Users.File)
-	}
 	if d.certs, err = newCertificates(cfg, logger); err != nil {
 		return nil, err
 	}
 	if d.store, err = newStore(cfg, logger); err != nil {
 		return nil, err
 	}
-	users, err := directory.New(directory.Options{Sources: []directory.Source{d.users}, Logger: logger})
-	if err != nil {
+	if d.users, err = newDirectory(cfg, logger); err != nil {
 		return nil, err
 	}
+	d.guard = newGuard(cfg, logger)
 	d.operator.metrics = console.NewMetrics()
 	limits := cfg.Limits
-	d.server, err = pop3server.New(d.store, users, pop3server.Options{
-		TLSConfig:          d.certs.config(),
-		InsecureAuth:       !cfg.POP3.RequireTLS,
-		APOP:               cfg.POP3.APOP,
-		Hostname:           cfg.Hostname,
-		Logger:             logger,
-		Observer:           d.operator.metrics,
-		IdleTimeout:        limits.IdleTimeout,
-		LoginTimeout:       limits.LoginTimeout,
-		WriteTimeout:       limits.WriteTimeout,
-		MaxSessions:        limits.Sessions,
-		MaxSessionsPerAddr: limits.SessionsPerAddress,
+	d.server, err = pop3server.New(d.store, d.users, pop3server.Options{
+		TLSConfig:             d.certs.config(),
+		InsecureAuth:          !cfg.POP3.RequireTLS,
+		APOP:                  cfg.POP3.APOP,
+		Hostname:              cfg.Hostname,
+		Logger:                logger,
+		Observer:              d.operator.metrics,
+		IdleTimeout:           limits.IdleTimeout,
+		LoginTimeout:          limits.LoginTimeout,
+		WriteTimeout:          limits.WriteTimeout,
+		HandshakeTimeout:      limits.HandshakeTimeout,
+		LoginDelay:            limits.LoginDelay,
+		MaxSessions:           limits.Sessions,
+		MaxSessionsPerAddr:    limits.SessionsPerAddress,
+		MaxSessionsPerNetwork: limits.SessionsPerNetwork,
+		MaxHandshakes:         limits.Handshakes,
+		KnownNetworks:         networks(limits.KnownNetworks),
+		Mechanisms:            mechanisms(cfg),
+		Guard:                 d.guard,
 	})
 	if err != nil {
+		d.guard.Close()
+		d.users.Close()
 		return nil, err
 	}
 	d.watch()
 	return d, nil
-}
-
-// usersError tells what to do about a users file that cannot be read.
-func usersError(cfg *config.Config, err error) error {
-	flag := ""
-	if cfg.File != "" {
-		flag = " --config " + cfg.File
-	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no users file %s: `poplin user add%s NAME` makes it with its first user", cfg.Users.File, flag)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("users file: %w: this program must run as a user that may read it", err)
-	}
-	return fmt.Errorf("users file: %w", err)
 }
 
 func newStore(cfg *config.Config, logger *slog.Logger) (maildrop.Store, error) {
@@ -158,6 +147,7 @@ func (d *Daemon) Start(ctx context.Context) error {
 		d.addrs = nil
 		return err
 	}
+	d.guard.Start()
 	d.listenControl()
 	for i, l := range listeners {
 		d.log.Info("listening", "protocol", d.addrs[i].Protocol, "address", l.Addr().String())
@@ -219,6 +209,10 @@ func (d *Daemon) Shutdown(ctx context.Context) error {
 	err := d.server.Shutdown(ctx)
 	d.operator.close()
 	d.serving.Wait()
+	if err := d.guard.Close(); err != nil {
+		d.log.Error("cannot write which users are known where", "error", err)
+	}
+	d.users.Close()
 	if c, ok := d.store.(interface{ Close() error }); ok {
 		c.Close()
 	}
@@ -242,11 +236,11 @@ func (d *Daemon) Reload() error {
 	}
 	if err := d.users.Reload(); err != nil {
 		err = usersError(d.cfg, err)
-		d.log.Error("users file cannot be read: the users known before stay", "error", err)
+		d.log.Error("users cannot be read: those known before stay", "error", err)
 		errs = append(errs, err)
 	}
 	if len(errs) == 0 {
-		d.log.Info("reloaded", "users", d.users.Users())
+		d.log.Info("reloaded")
 	}
 	return errors.Join(errs...)
 }

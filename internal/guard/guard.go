@@ -51,8 +51,8 @@ const (
 	tableSize = 100_000          // entries of each table, some 100 octets each
 )
 
-// A Guard slows down guesses. Make it with New, end it with Close. It
-// implements pop3server.Guard.
+// A Guard slows down guesses: it implements pop3server.Guard. Make it with
+// New, and end it with Close.
 type Guard struct {
 	opts Options
 
@@ -87,10 +87,14 @@ func New(opts Options) *Guard {
 	}
 	g := &Guard{opts: opts, hosts: table[netip.Prefix]{}, users: table[digest]{}, stop: make(chan struct{})}
 	g.known = openPairs(opts.State, opts.Logger)
-	if opts.State != "" {
+	return g
+}
+
+// Start writes State now and then, until Close.
+func (g *Guard) Start() {
+	if g.opts.State != "" {
 		g.done.Go(g.saveNowAndThen)
 	}
-	return g
 }
 
 // Close writes State. Attempts may still be made, and are forgotten.

@@ -209,6 +209,7 @@ func TestState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "known")
 	synctest.Test(t, func(t *testing.T) {
 		g := New(Options{State: path})
+		g.Start()
 		try(t, g, from("192.0.2.1", "anna"), nil)
 		time.Sleep(2 * time.Minute)
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
