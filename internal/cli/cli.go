@@ -36,8 +36,11 @@ type commands struct {
 	Demo     demoCmd     `cmd:"" help:"See it work: serve a few messages on this machine, retrieve and check them."`
 	User     userCmd     `cmd:"" help:"Add, change, remove and list users."`
 	Undelete undeleteCmd `cmd:"" help:"Bring back messages that were removed with undo."`
+	Who      whoCmd      `cmd:"" help:"Show who is connected."`
+	Kick     kickCmd     `cmd:"" help:"Cut sessions. No mail is deleted."`
 	Config   configCmd   `cmd:"" help:"Check and print the configuration."`
 	Check    checkCmd    `cmd:"" help:"Check any POP3 server against the RFCs."`
+	Man      manCmd      `cmd:"" help:"Print a page of the manual."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
@@ -53,15 +56,11 @@ type terminal struct {
 func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	var cmds commands
 	var exited bool
-	parser, err := kong.New(&cmds,
-		kong.Name("poplin"),
-		kong.Description("POP3, served and retrieved.\n\nExit codes: 0 done, 1 failed, 2 wrong command line."),
+	parser, err := newParser(&cmds,
 		kong.Writers(out, errOut),
 		kong.Exit(func(int) { exited = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 90}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&terminal{in, out, errOut}),
-		kong.Vars{"config": defaultConfig},
 	)
 	if err != nil {
 		fmt.Fprintf(errOut, "poplin: %v\n", err)
@@ -96,6 +95,16 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		fmt.Fprintf(errOut, "poplin: %s\n", strings.ReplaceAll(err.Error(), "\n", "\npoplin: "))
 		return exitFailure
 	}
+}
+
+// newParser makes the parser, whose model the manual is made from too.
+func newParser(cmds *commands, opts ...kong.Option) (*kong.Kong, error) {
+	return kong.New(cmds, append(opts,
+		kong.Name("poplin"),
+		kong.Description("POP3, served and retrieved.\n\nExit codes: 0 done, 1 failed, 2 wrong command line."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 90}),
+		kong.Vars{"config": defaultConfig},
+	)...)
 }
 
 // defaultConfig is the configuration file where none is named.
