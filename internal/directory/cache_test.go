@@ -193,7 +193,7 @@ func TestFlightThatPanics(t *testing.T) {
 		c := newCache(0)
 		go func() {
 			defer func() { _ = recover() }()
-			c.do(t.Context(), checkSum{}, true, func() (bool, error) { time.Sleep(1); panic("fault of a source") })
+			c.do(t.Context(), checkSum{}, true, func() (bool, error) { time.Sleep(time.Second); panic("fault of a source") })
 		}()
 		synctest.Wait()
 		if right, err := c.do(t.Context(), checkSum{}, true, nil); right || err == nil {

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/poplin-mail/poplin/internal/config"
+)
+
+func ownerOf(t *testing.T, path string) uint32 {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t).Uid
+}
+
+// TestWhatRootMakesIsGivenAway: to the server's user where root makes it, and
+// what was there stays whose it was. Who is not root owns what he makes.
+func TestWhatRootMakesIsGivenAway(t *testing.T) {
+	const nobody = 65534
+	me := uint32(os.Geteuid())
+	want := me
+	if isRoot() {
+		want = nobody
+	}
+	dir := t.TempDir()
+	cfg := config.Default()
+	cfg.User = "nobody"
+	cfg.Maildrops.Path = filepath.Join(dir, "mail/{domain}/{local}")
+	if err := os.Mkdir(filepath.Join(dir, "mail"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path, err := makeMaildir(t.Context(), cfg, "anna@example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, uid := range map[string]uint32{"mail": me, "mail/example.org": want, "mail/example.org/anna": want, "mail/example.org/anna/new": want,
+		"mail/example.org/anna/cur": want, "mail/example.org/anna/tmp": want} {
+		if got := ownerOf(t, filepath.Join(dir, name)); got != uid {
+			t.Errorf("%s belongs to %d, want %d", name, got, uid)
+		}
+	}
+	if path != filepath.Join(dir, "mail/example.org/anna") {
+		t.Errorf("made %s", path)
+	}
+	file := filepath.Join(dir, "users")
+	for _, name := range []string{file, filepath.Join(dir, "other")} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := giveFile(cfg, file); err != nil || ownerOf(t, file) != want {
+		t.Errorf("the users file belongs to %d, error %v", ownerOf(t, file), err)
+	}
+}
+
+// TestOnlyWhatWasMadeIsGivenAway: not what somebody put in its place.
+func TestOnlyWhatWasMadeIsGivenAway(t *testing.T) {
+	dir := t.TempDir()
+	cfg := config.Default()
+	cfg.User = "nobody"
+	victim := filepath.Join(dir, "victim")
+	if err := os.WriteFile(victim, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link, hard := filepath.Join(dir, "link"), filepath.Join(dir, "hard")
+	if err := os.Symlink(victim, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(victim, hard); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, hard} {
+		if err := giveFile(cfg, path); (err == nil) == isRoot() {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	missing := folders{base: dir, missing: []string{"link"}}
+	if err := missing.give(cfg); (err == nil) == isRoot() {
+		t.Errorf("a link in the place of a folder: %v", err)
+	}
+	if got := ownerOf(t, victim); got != uint32(os.Geteuid()) {
+		t.Errorf("the file behind the links was given to %d", got)
+	}
+}
+
+func TestServerIDs(t *testing.T) {
+	cfg := config.Default()
+	if _, _, ok, err := serverIDs(cfg); ok || err != nil {
+		t.Errorf("without a user: %v, %v", ok, err)
+	}
+	for _, c := range []struct{ user, group, wrong string }{
+		{"nobody", "", ""}, {"65534", "0", ""}, {"nobody", "root", ""}, {"no-such-user", "", `user "no-such-user"`}, {"nobody", "no-such-group", `group "no-such-group"`},
+	} {
+		cfg.User, cfg.Group = c.user, c.group
+		uid, gid, ok, err := serverIDs(cfg)
+		switch {
+		case !isRoot():
+			if ok || err != nil {
+				t.Errorf("%+v: %v, %v by who is not root", c, ok, err)
+			}
+		case c.wrong != "":
+			if err == nil || !strings.Contains(err.Error(), c.wrong) {
+				t.Errorf("%+v: %v", c, err)
+			}
+		case !ok || err != nil || uid != 65534 || (c.group != "") != (gid == 0):
+			t.Errorf("%+v: %d, %d, %v, %v", c, uid, gid, ok, err)
+		}
+	}
+}
