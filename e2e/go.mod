@@ -4,6 +4,11 @@ go 1.26.8
 
 require github.com/poplin-mail/poplin v0.0.0-00010101000000-000000000000
 
-require github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
+require (
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
+	github.com/xdg-go/scram v1.4.0 // indirect
+	github.com/xdg-go/stringprep v1.0.4 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
 
 replace github.com/poplin-mail/poplin => ..
