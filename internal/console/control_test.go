@@ -168,7 +168,7 @@ func TestKickSelectsSomething(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	// What another program may send.
-	for _, body := range []string{"", "{}", "null", `{"user":""}`, `{"usr":"anna"}`, `{"rip":"x"}`, "[", `{"user":"` + strings.Repeat("x", maxKick) + `"}`} {
+	for _, body := range []string{"", "{}", "null", `{"user":""}`, `{"user":"anna","sesion":"x"}`, `{"rip":"x"}`, "[", `{"user":"` + strings.Repeat("x", maxKick) + `"}`} {
 		if err := ask(t.Context(), c.path, http.MethodPost, "/kick", []byte(body), func(func(any) error) error { return nil }); err == nil || !strings.Contains(err.Error(), "400") {
 			t.Errorf("%.40q: %v", body, err)
 		}
