@@ -134,7 +134,7 @@ func TestQueriesThatDoNotFit(t *testing.T) {
 		"SELECT name AS user FROM u WHERE name = {user}":                "no column password",
 		"SELECT name, password FROM u WHERE name = {user}":              `a column "name"`,
 		"SELECT password, password FROM u WHERE name = {user}":          `a column "password"`,
-		"SELECT password FROM absent WHERE name = {user}":              "no such table",
+		"SELECT password FROM absent WHERE name = {user}":               "no such table",
 		"DELETE FROM u WHERE name = {user} RETURNING password":          "readonly",
 		"SELECT password FROM u WHERE name = {user} UNION ALL SELECT 1": "several rows",
 	} {
