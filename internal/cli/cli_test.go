@@ -114,7 +114,7 @@ func TestServeSignals(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("poplin.toml", "state = \"state\"\n[pop3]\nlisten = [\"127.0.0.1:0\"]\nrequire_tls = false\napop = true\n[pop3s]\nlisten = [\"127.0.0.1:0\"]\n[console]\nlisten = []\n[maildrops]\npath = \"mail/{user}\"\n")
+	write("poplin.toml", "state = \"state\"\nsandbox = false\n[pop3]\nlisten = [\"127.0.0.1:0\"]\nrequire_tls = false\napop = true\n[pop3s]\nlisten = [\"127.0.0.1:0\"]\n[console]\nlisten = []\n[maildrops]\npath = \"mail/{user}\"\n")
 	write("users", "anna:{PLAIN}x\n")
 	b := inBackground(t, "serve", "--config", file, "--log-format", "json", "--log-level", "info")
 	b.until(t, `"msg":"pop3.apop rests on MD5`)

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
+	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/daemon"
+	"github.com/poplin-mail/poplin/internal/process"
 )
 
 type serveCmd struct {
@@ -21,7 +26,9 @@ type serveCmd struct {
 func (serveCmd) Help() string {
 	return `The log goes to standard error. SIGTERM and Ctrl-C drain: sessions may go on for
 limits.shutdown_grace, and a second signal cuts them. SIGHUP reads the certificate
-and the users again.
+and the users again. SIGUSR2 starts the program anew, from the file it was started
+from, and hands it the sockets: no connection is refused, and sessions go on in the
+old process for limits.upgrade_grace.
 
 Example:
 
@@ -44,31 +51,107 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	for _, warning := range cfg.Warnings() {
 		log.Warn(warning)
 	}
+	program, err := process.Program()
+	if err != nil {
+		return err
+	}
+	sockets, err := process.Inherit()
+	if err != nil {
+		return err
+	}
+	defer sockets.Close()
+	if err := serve(ctx, cfg, log, sockets, program); err != nil {
+		sockets.Ready(err) // to the program that this one was to replace
+		return err
+	}
+	return nil
+}
+
+// serve takes sockets, gives up rights, and serves until a signal ends it.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, sockets *process.Sockets, program string) error {
+	ctx, again, stop := interruptible(ctx)
+	defer stop()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	listeners, err := daemon.Listen(ctx, cfg, sockets, log)
+	if err != nil {
+		return err
+	}
+	if err := daemon.Confine(cfg, program, log); err != nil {
+		return err
+	}
 	d, err := daemon.New(cfg, log)
 	if err != nil {
 		return err
 	}
-	ctx, again, stop := interruptible(ctx)
-	defer stop()
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	if err := d.Start(ctx); err != nil {
-		return err
+	d.Serve(listeners)
+	s := &service{daemon: d, log: log, sockets: sockets, program: program, systemd: process.Notifier{Logger: log}}
+	if !sockets.Ready(nil) { // of a successor, the program before it says that it is ready
+		s.systemd.Ready()
 	}
-	done := make(chan struct{})
-	defer close(done)
-	go func() {
-		for {
-			select {
-			case <-hangups:
-				_ = d.Reload() // it is logged
-			case <-done:
-				return
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	ended, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	helpers.Go(func() { s.obey(ended, signals) })
+	helpers.Go(func() { s.systemd.Watchdog(ended) })
+	context.AfterFunc(ctx, s.stopping)
+	return serveUntil(ctx, again, d)
+}
+
+// service is the running server as its signals see it.
+type service struct {
+	daemon  *daemon.Daemon
+	log     *slog.Logger
+	sockets *process.Sockets
+	program string
+	systemd process.Notifier
+
+	replaced atomic.Bool // by an upgrade
+}
+
+// obey does what signals ask for until ctx ends.
+func (s *service) obey(ctx context.Context, signals <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case got := <-signals:
+			switch {
+			case got == syscall.SIGHUP:
+				s.systemd.Reloading()
+				_ = s.daemon.Reload() // it is logged
+				s.systemd.Ready()
+			case s.replaced.Load():
+				s.log.Warn("there is no second upgrade here: another process is the server already")
+			default:
+				s.upgrade(ctx)
 			}
 		}
-	}()
-	return serveUntil(ctx, again, d)
+	}
+}
+
+// upgrade starts the program anew, and lets this process end with its
+// sessions where that serves.
+func (s *service) upgrade(ctx context.Context) {
+	s.log.Info("upgrade: starting", "program", s.program)
+	pid, err := s.sockets.Upgrade(ctx, s.program, os.Args[1:])
+	if err != nil {
+		s.log.Error("upgrade failed: this process goes on serving", "error", err)
+		return
+	}
+	s.log.Info("upgrade: the new process serves", "pid", pid)
+	s.replaced.Store(true)
+	s.systemd.Successor(pid)
+	s.daemon.Replaced()
+}
+
+// stopping tells systemd that the service ends, if this is it still.
+func (s *service) stopping() {
+	if !s.replaced.Load() {
+		s.systemd.Stopping()
+	}
 }
 
 // interruptible gives a context that the first SIGINT or SIGTERM ends; the

@@ -1,84 +1,37 @@
 package daemon
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"os"
+	"net"
 	"path/filepath"
-	"sync/atomic"
-	"time"
 
+	"github.com/poplin-mail/poplin/internal/certs"
 	"github.com/poplin-mail/poplin/internal/config"
 )
 
-// expiryWarning is how long before its end a certificate is complained about.
-const expiryWarning = 14 * 24 * time.Hour
-
-// certificates holds the certificate in use, which reload replaces in one
-// step: handshakes see the old one or the new one.
-type certificates struct {
-	certFile, keyFile string
-	log               *slog.Logger
-	current           atomic.Pointer[tls.Certificate]
-}
-
-// newCertificates reads the configured certificate, or makes one.
-func newCertificates(cfg *config.Config, logger *slog.Logger) (*certificates, error) {
-	c := &certificates{log: logger}
-	if len(cfg.TLS.Certificate) > 0 {
-		c.certFile, c.keyFile = cfg.TLS.Certificate[0], cfg.TLS.Key[0]
+// newCertificates opens the configured certificates, or makes one. ListenACME
+// gives the listener for acme.http_listen once it is bound.
+func newCertificates(cfg *config.Config, listenACME func() net.Listener, logger *slog.Logger) (*certs.Certificates, error) {
+	opts := certs.Options{ClientCA: cfg.TLS.ClientCA, Logger: logger}
+	for i, file := range cfg.TLS.Certificate {
+		opts.Pairs = append(opts.Pairs, certs.Pair{Certificate: file, Key: cfg.TLS.Key[i]})
 	}
-	if c.certFile == "" {
+	if len(opts.Pairs) == 0 {
 		made, err := SelfSigned(cfg.State, cfg.Hostname)
 		if err != nil {
 			return nil, fmt.Errorf("making a self-signed certificate below %s (state): %w; set tls.certificate and tls.key to use your own", cfg.State, err)
 		}
-		c.certFile, c.keyFile = made.Certificate, made.Key
-		logger.Warn("the certificate is self-signed: mail programs will warn of it; set tls.certificate and tls.key", "certificate", made.Certificate, "new", made.New)
+		opts.Pairs = []certs.Pair{{Certificate: made.Certificate, Key: made.Key}}
+		if len(cfg.ACME.Domains) == 0 {
+			logger.Warn("the certificate is self-signed: mail programs will warn of it; set tls.certificate and tls.key", "certificate", made.Certificate, "new", made.New)
+		}
 	}
-	if err := c.reload(); err != nil {
-		return nil, err
+	if a := cfg.ACME; len(a.Domains) > 0 {
+		opts.ACME = &certs.ACME{Domains: a.Domains, Email: a.Email, Server: a.Server, ServerCA: a.ServerCA,
+			Agree: a.Agree, Storage: cfg.State, Listener: listenACME}
 	}
-	return c, nil
-}
-
-// reload reads the files. With an error the certificate in use stays.
-func (c *certificates) reload() error {
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		return fmt.Errorf("certificate %s with key %s: %w", c.certFile, c.keyFile, err)
-	}
-	if info, err := os.Stat(c.keyFile); err == nil && info.Mode().Perm()&0o007 != 0 {
-		c.log.Warn("the private key is open to every user of this machine: run chmod o=", "key", c.keyFile)
-	}
-	c.warn(pair.Leaf)
-	c.current.Store(&pair)
-	return nil
-}
-
-// warn complains of a certificate that is near its end or past it.
-func (c *certificates) warn(leaf *x509.Certificate) {
-	switch left := time.Until(leaf.NotAfter); {
-	case left <= 0:
-		c.log.Error("the certificate has expired: mail programs will refuse it", "certificate", c.certFile, "expired", leaf.NotAfter)
-	case left < expiryWarning:
-		c.log.Warn("the certificate expires soon", "certificate", c.certFile, "expires", leaf.NotAfter)
-	}
-}
-
-// config gives the TLS configuration of the server. With a list of ALPN
-// protocols, clients that offer others only are refused, and those without
-// ALPN are not.
-func (c *certificates) config() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"pop3"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return c.current.Load(), nil
-		},
-	}
+	return certs.New(opts)
 }
 
 // Pair is where a self-signed certificate and its key are.

@@ -1,17 +1,13 @@
 package daemon
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/tls"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 const (
@@ -75,35 +71,4 @@ func readFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(data)
-}
-
-func TestCertificateWarnings(t *testing.T) {
-	p, err := SelfSigned(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(p.Key, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	c := &certificates{certFile: p.Certificate, keyFile: p.Key, log: slog.New(slog.NewTextHandler(&b, nil))}
-	if err := c.reload(); err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(b.String(), "open to every user") {
-		t.Errorf("log: %s", &b)
-	}
-	leaf := c.current.Load().Leaf
-	for left, want := range map[time.Duration]string{
-		-time.Hour:          "has expired",
-		time.Hour:           "expires soon",
-		15 * 24 * time.Hour: "",
-	} {
-		b.Reset()
-		leaf.NotAfter = time.Now().Add(left)
-		c.warn(leaf)
-		if want == "" && b.Len() > 0 || !strings.Contains(b.String(), want) {
-			t.Errorf("%v before its end: %s", left, &b)
-		}
-	}
 }

@@ -25,7 +25,7 @@ type operator struct {
 
 // watch adds what is asked for at each scrape, once the rest is assembled.
 func (d *Daemon) watch() {
-	d.operator.metrics.Watch(console.Sources{Panics: d.server.Panics, Expiries: d.certs.expiries, Guard: d.guardStats})
+	d.operator.metrics.Watch(console.Sources{Panics: d.server.Panics, Expiries: d.expiries, Guard: d.guardStats})
 	d.operator.console = console.NewServer(d.operator.metrics, d.health, d.log)
 }
 
@@ -83,7 +83,11 @@ func aboveMaildirs(path string) string {
 	return filepath.Dir(common + "x")
 }
 
-// expiries gives the end of the certificate in use.
-func (c *certificates) expiries() map[string]time.Time {
-	return map[string]time.Time{c.certFile: c.current.Load().Leaf.NotAfter}
+// expiries gives the ends of the certificates in use.
+func (d *Daemon) expiries() map[string]time.Time {
+	ends := map[string]time.Time{}
+	for _, e := range d.certs.Expiries() {
+		ends[e.Name] = e.NotAfter
+	}
+	return ends
 }

@@ -11,10 +11,12 @@ import (
 	"net"
 	"sync"
 
+	"github.com/poplin-mail/poplin/internal/certs"
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/console"
 	"github.com/poplin-mail/poplin/internal/directory"
 	"github.com/poplin-mail/poplin/internal/guard"
+	"github.com/poplin-mail/poplin/internal/process"
 	"github.com/poplin-mail/poplin/maildrop"
 	"github.com/poplin-mail/poplin/maildrop/maildir"
 	"github.com/poplin-mail/poplin/maildrop/memory"
@@ -28,7 +30,7 @@ type Daemon struct {
 	log    *slog.Logger
 	users  *directory.Directory
 	guard  *guard.Guard
-	certs  *certificates
+	certs  *certs.Certificates
 	store  maildrop.Store
 	server *pop3server.Server
 
@@ -37,6 +39,10 @@ type Daemon struct {
 	serving sync.WaitGroup
 	failed  chan error // the first listener that failed
 	addrs   []Addr
+
+	acme     net.Listener  // for acme.http_listen; nil without ACME
+	stop     func()        // what runs in the background
+	replaced chan struct{} // closed: another process serves the sockets
 }
 
 // Addr is an address that a Daemon listens on.
@@ -52,9 +58,9 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Daemon{cfg: cfg, log: logger, failed: make(chan error, 1)}
+	d := &Daemon{cfg: cfg, log: logger, failed: make(chan error, 1), stop: func() {}, replaced: make(chan struct{})}
 	var err error
-	if d.certs, err = newCertificates(cfg, logger); err != nil {
+	if d.certs, err = newCertificates(cfg, func() net.Listener { return d.acme }, logger); err != nil {
 		return nil, err
 	}
 	if d.store, err = newStore(cfg, logger); err != nil {
@@ -67,7 +73,7 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	d.operator.metrics = console.NewMetrics()
 	limits := cfg.Limits
 	d.server, err = pop3server.New(d.store, d.users, pop3server.Options{
-		TLSConfig:             d.certs.config(),
+		TLSConfig:             d.certs.Config(),
 		InsecureAuth:          !cfg.POP3.RequireTLS,
 		APOP:                  cfg.POP3.APOP,
 		Hostname:              cfg.Hostname,
@@ -121,56 +127,15 @@ func (s memoryStore) Open(ctx context.Context, name string) (maildrop.Maildrop, 
 // Start binds all addresses and serves them in the background. With an error
 // none is bound.
 func (d *Daemon) Start(ctx context.Context) error {
-	var listeners []net.Listener
-	bind := func(protocol string, addrs []string) error {
-		for _, addr := range addrs {
-			l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-			if err != nil {
-				return bindError(protocol, addr, err)
-			}
-			listeners = append(listeners, l)
-			d.addrs = append(d.addrs, Addr{protocol, l.Addr().(*net.TCPAddr)})
-		}
-		return nil
-	}
-	err := bind("pop3", d.cfg.POP3.Listen)
-	if err == nil {
-		err = bind("pop3s", d.cfg.POP3S.Listen)
-	}
-	if err == nil {
-		err = bind("console", d.cfg.Console.Listen)
-	}
+	l, err := Listen(ctx, d.cfg, &process.Sockets{}, d.log)
 	if err != nil {
-		for _, l := range listeners {
-			l.Close()
-		}
-		d.addrs = nil
 		return err
 	}
-	d.guard.Start()
-	d.listenControl()
-	for i, l := range listeners {
-		d.log.Info("listening", "protocol", d.addrs[i].Protocol, "address", l.Addr().String())
-		serve := d.server.Serve
-		switch d.addrs[i].Protocol {
-		case "pop3s":
-			serve = d.server.ServeTLS
-		case "console":
-			serve = d.operator.console.Serve
-		}
-		d.serving.Go(func() {
-			if err := serve(l); err != nil && !errors.Is(err, pop3server.ErrServerClosed) {
-				select {
-				case d.failed <- fmt.Errorf("%s: %w", l.Addr(), err):
-				default:
-				}
-			}
-		})
-	}
+	d.Serve(l)
 	return nil
 }
 
-// Addrs gives the addresses that Start bound, in the order of the
+// Addrs gives the addresses that are served, in the order of the
 // configuration, pop3 before pop3s before console.
 func (d *Daemon) Addrs() []Addr { return d.addrs }
 
@@ -188,6 +153,8 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	var failure error
 	select {
 	case <-ctx.Done():
+	case <-d.replaced:
+		d.retire(ctx)
 	case failure = <-d.failed:
 		d.log.Error("listener failed", "error", failure)
 	}
@@ -201,6 +168,29 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	return failure
 }
 
+// Replaced tells Wait that another process serves the sockets now. Wait stops
+// accepting connections, lets sessions come to their own end within the grace
+// time for upgrades, and returns. It is called once.
+func (d *Daemon) Replaced() { close(d.replaced) }
+
+// retire waits until all sessions have ended, for the grace time of upgrades
+// or until ctx ends.
+func (d *Daemon) retire(ctx context.Context) {
+	d.log.Info("replaced: a new process takes connections", "sessions", d.server.Sessions(), "grace", d.cfg.Limits.UpgradeGrace)
+	d.operator.console.Close() // the successor answers
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.Limits.UpgradeGrace)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- d.server.Retire(grace) }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			d.log.Warn("sessions were cut: nothing was deleted without QUIT", "reason", err)
+		}
+	case <-ctx.Done():
+	}
+}
+
 // Shutdown stops accepting connections and lets sessions end until ctx does.
 // Those that are left are cut, and the error is that of ctx. The Daemon is of
 // no use afterwards.
@@ -208,6 +198,7 @@ func (d *Daemon) Shutdown(ctx context.Context) error {
 	d.operator.draining.Store(true)
 	err := d.server.Shutdown(ctx)
 	d.operator.close()
+	d.stop()
 	d.serving.Wait()
 	if err := d.guard.Close(); err != nil {
 		d.log.Error("cannot write which users are known where", "error", err)
@@ -230,7 +221,7 @@ func (d *Daemon) Close() {
 // as it was, is logged, and is in the error.
 func (d *Daemon) Reload() error {
 	var errs []error
-	if err := d.certs.reload(); err != nil {
+	if err := d.certs.Reload(); err != nil {
 		d.log.Error("certificate cannot be read: the one in use stays", "error", err)
 		errs = append(errs, err)
 	}

@@ -46,39 +46,6 @@ func newDirectory(cfg *config.Config, logger *slog.Logger) (*directory.Directory
 	return d, nil
 }
 
-// openSources opens what users.source names, in that order.
-func openSources(cfg *config.Config, opts *directory.Options, logger *slog.Logger) (err error) {
-	defer func() {
-		if err != nil {
-			for _, s := range opts.Sources {
-				s.Close()
-			}
-		}
-	}()
-	for _, name := range cfg.Users.Source {
-		source, err := openSource(cfg, name, logger)
-		if err != nil {
-			return err
-		}
-		opts.Sources = append(opts.Sources, source)
-	}
-	return nil
-}
-
-func openSource(cfg *config.Config, name string, logger *slog.Logger) (directory.Source, error) {
-	if name != config.File {
-		return nil, fmt.Errorf("users.source: %q is not in this version", name)
-	}
-	file, err := directory.Open(cfg.Users.File, logger)
-	if err != nil {
-		return nil, usersError(cfg, err)
-	}
-	if file.Users() == 0 {
-		logger.Warn("users file holds no user: nobody can log in", "file", cfg.Users.File)
-	}
-	return file, nil
-}
-
 // usersError tells what to do about a users file that cannot be read.
 func usersError(cfg *config.Config, err error) error {
 	flag := ""
