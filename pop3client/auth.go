@@ -3,6 +3,7 @@ package pop3client
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -19,7 +20,9 @@ const maxAuthSteps = 16
 // Auth logs in by a SASL mechanism (RFC 5034). The initial response goes with
 // the command where CAPA announces SASL and the line stays within 255 octets,
 // and in a second step otherwise. An error of the mechanism cancels the
-// exchange with "*" and is what Auth gives; the session goes on.
+// exchange with "*" and is what Auth gives; the session goes on. One that wraps
+// sasl.ErrServer closes the connection instead: the server is not the one it
+// claims to be.
 //
 // A mechanism that must see what the server says last, such as SCRAM, may have
 // a method Done() bool: a positive reply before it gives true is a
@@ -168,7 +171,10 @@ func (x *exchange) answer(challenge []byte) error {
 		if response, err = x.mechanism.Next(challenge); err == nil {
 			err = x.check(response)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, sasl.ErrServer): // nothing it says is to be believed
+			return x.c.fail(x.name, err)
+		case err != nil:
 			return x.cancel(err)
 		}
 	}
@@ -184,8 +190,8 @@ func (x *exchange) answer(challenge []byte) error {
 func (x *exchange) answered(response []byte) {
 	x.responses++
 	x.secrets = append(x.secrets, pop3.EncodeSASL(response))
-	for part := range bytes.SplitSeq(response, []byte{0}) {
-		x.secrets = append(x.secrets, string(part))
+	for _, part := range bytes.FieldsFunc(response, func(r rune) bool { return r <= 1 }) {
+		x.secrets = append(x.secrets, strings.TrimPrefix(string(part), "auth=Bearer "))
 	}
 }
 
@@ -199,6 +205,12 @@ func (x *exchange) cancel(reason error) error {
 		return x.c.fail(x.name, &ProtocolError{x.name, "the server took a login that was cancelled"})
 	case !isRefusal(err):
 		return err
+	}
+	var bearer *sasl.BearerError
+	if errors.As(reason, &bearer) {
+		for _, text := range []*string{&bearer.Status, &bearer.Schemes, &bearer.Scope, &bearer.OpenIDConfiguration} {
+			*text = scrub(*text, x.secrets)
+		}
 	}
 	return fmt.Errorf("pop3client: %s: cancelled: %w", x.name, reason)
 }

@@ -58,6 +58,14 @@ type Options struct {
 	// that something else protects, such as a tunnel given to New.
 	InsecureAuth bool
 
+	// Mechanisms pins what Login, LoginToken and LoginExternal may use: names of
+	// SASL mechanisms, "USER" for USER and PASS, "APOP". Of those on offer the
+	// strongest is used, and nothing else is ever tried, so that nobody on the
+	// way can talk the client into something weaker. Empty: all but CRAM-MD5
+	// and APOP, which rest on MD5. Auth, User, Pass and Apop, which leave no
+	// choice, do not look at it.
+	Mechanisms []string
+
 	// MaxListings is how many lines LIST and UIDL may have before the client
 	// takes them for endless; some 100 octets of memory each at most. Zero
 	// stands for DefaultMaxListings.

@@ -3,6 +3,7 @@ package pop3client
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/poplin-mail/poplin/pop3"
 )
@@ -24,8 +25,9 @@ var (
 	// octets (RFC 2449 section 4). Nothing was sent.
 	ErrArgument = errors.New("argument cannot be sent")
 
-	// ErrNoLogin says that the server offers no way to log in with a password.
-	ErrNoLogin = errors.New("pop3client: the server offers no way to log in with a password")
+	// ErrNoLogin says that the server offers no way to log in that may be
+	// used. It comes wrapped in a *MechanismError.
+	ErrNoLogin = errors.New("pop3client: the server offers no way to log in that may be used")
 
 	// ErrNoAPOP says that the server's greeting holds no timestamp for APOP.
 	ErrNoAPOP = errors.New("pop3client: the server does not offer APOP: its greeting holds no timestamp")
@@ -35,6 +37,34 @@ var (
 	// TLS protects (RFC 2595 section 4). The connection is closed.
 	ErrInjection = errors.New("octets in clear text behind the reply to STLS: somebody on the network tampers with the connection")
 )
+
+// errNoBinding says why SCRAM cannot be bound.
+var errNoBinding = errors.New("the connection is not TLS")
+
+// MechanismError says that the server offers none of the mechanisms that a
+// login may use. No user name, password or token was sent, and the session
+// goes on. It wraps ErrNoLogin.
+type MechanismError struct {
+	Allowed []string // Options.Mechanisms, or what the login can do without them
+	Offered []string // in upper case; with "USER" and "APOP" where they work
+	Unbound error    // why a mechanism on offer that ends in -PLUS cannot be used; nil otherwise
+}
+
+// Error implements error.
+func (e *MechanismError) Error() string {
+	offered := "nothing"
+	if len(e.Offered) > 0 {
+		offered = pop3.Sanitize(strings.Join(e.Offered, " "))
+	}
+	text := fmt.Sprintf("%v (%s); it offers %s", ErrNoLogin, pop3.Sanitize(strings.Join(e.Allowed, " ")), offered)
+	if e.Unbound != nil {
+		text += fmt.Sprintf("; what ends in -PLUS cannot be used over this connection: %v", e.Unbound)
+	}
+	return text
+}
+
+// Unwrap gives ErrNoLogin.
+func (e *MechanismError) Unwrap() error { return ErrNoLogin }
 
 // ProtocolError says that what the server sent cannot be right: neither +OK
 // nor -ERR, a line too long, a list without end, a message number of zero or
