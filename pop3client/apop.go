@@ -12,7 +12,7 @@ import (
 //
 // The secret itself does not pass, so Apop works in clear text; but MD5
 // protects it badly against somebody who listens or who plays the server.
-// Prefer TLS and Login, which never chooses APOP.
+// Prefer TLS and Login, which chooses APOP only where Options.Mechanisms names it.
 func (c *Client) Apop(ctx context.Context, user, secret string) error {
 	if c.timestamp == "" {
 		return ErrNoAPOP

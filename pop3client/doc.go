@@ -18,6 +18,10 @@
 //	}
 //	return c.Quit(ctx)
 //
+// Login uses the strongest mechanism on offer, SCRAM first, and
+// Options.Mechanisms pins it; LoginToken is for OAuth 2.0, LoginExternal for
+// certificates.
+//
 // # Errors
 //
 // A negative reply is a *pop3.Error, with its response code and Temporary, and

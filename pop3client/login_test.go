@@ -95,19 +95,19 @@ func change(n int, from, to string) func(int, string) string {
 	}
 }
 
-// login logs in at the peer, and gives the error and what was sent. Where the
+// login logs in at the peer, and gives what was sent and the error. Where the
 // session goes on, a NOOP shows it.
-func (p scramPeer) login(t *testing.T, password string, pins ...string) (error, []string) {
+func (p scramPeer) login(t *testing.T, password string, pins ...string) (verbs []string, err error) {
 	t.Helper()
 	ours, theirs := net.Pipe()
-	verbs := make(chan []string, 1)
-	go func() { verbs <- p.serve(theirs) }()
+	sent := make(chan []string, 1)
+	go func() { sent <- p.serve(theirs) }()
 	c, err := New(t.Context(), ours, &Options{InsecureAuth: true, Timeout: 10 * time.Second, Mechanisms: pins})
 	must(t, err)
 	err = c.Login(t.Context(), "mrose", password)
 	c.Noop(t.Context())
 	c.Abort()
-	return err, <-verbs
+	return <-sent, err
 }
 
 // RFC 5802: a login by SCRAM, and each way in which it goes wrong. Nothing
@@ -158,7 +158,7 @@ func TestLoginSCRAM(t *testing.T) {
 		"cut before the end":       {"secret", cut(3), isEOF, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err, verbs := scramPeer{"LOGIN PLAIN SCRAM-SHA-256 CRAM-MD5", test.tamper}.login(t, test.password)
+			verbs, err := scramPeer{"LOGIN PLAIN SCRAM-SHA-256 CRAM-MD5", test.tamper}.login(t, test.password)
 			if !test.want(err) {
 				t.Errorf("error %v", err)
 			}
@@ -175,7 +175,7 @@ func TestLoginSCRAM(t *testing.T) {
 
 // Pins: nothing else is ever tried, and the error names what is on offer.
 func TestPins(t *testing.T) {
-	err, verbs := scramPeer{"PLAIN", nil}.login(t, "secret", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
+	verbs, err := scramPeer{"PLAIN", nil}.login(t, "secret", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
 	var e *MechanismError
 	if !errors.As(err, &e) || !errors.Is(err, ErrNoLogin) || !slices.Equal(e.Offered, []string{"PLAIN", "USER"}) {
 		t.Errorf("error %v, want a MechanismError that names PLAIN and USER", err)
@@ -185,7 +185,7 @@ func TestPins(t *testing.T) {
 	if want := []string{"CAPA", "NOOP"}; !slices.Equal(verbs, want) {
 		t.Errorf("the client sent %q, want %q", verbs, want)
 	}
-	err, _ = scramPeer{"SCRAM-SHA-256-PLUS PLAIN", nil}.login(t, "secret", "SCRAM-SHA-256-PLUS")
+	_, err = scramPeer{"SCRAM-SHA-256-PLUS PLAIN", nil}.login(t, "secret", "SCRAM-SHA-256-PLUS")
 	if !errors.As(err, &e) || e.Unbound == nil || !strings.Contains(err.Error(), "not TLS") {
 		t.Errorf("error %v, want that -PLUS needs TLS", err)
 	}
