@@ -103,7 +103,7 @@ func (d *Directory) clearText(ctx context.Context, login pop3server.Login) (f *f
 	if f, err = d.find(ctx, login); err != nil {
 		return nil, "", false, err
 	}
-	if f == nil || !f.secret.plain || f.secret.text == "" {
+	if f == nil || !f.secret.plain {
 		return f, "-", false, nil
 	}
 	return f, f.secret.text, true, nil

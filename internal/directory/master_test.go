@@ -17,7 +17,7 @@ import (
 	"github.com/poplin-mail/poplin/sasl"
 )
 
-const masterUsers = "anna:{PLAIN}a\nBert:{PLAIN}b::::::nologin\nlocked:!\ndual:{PLAIN}own\nequal:{PLAIN}m\n"
+const masterUsers = "anna:{PLAIN}a\nBert:{PLAIN}b::::::nologin\nlocked:!\ndual:{PLAIN}own\nequal:{PLAIN}m\nwith+mark:{PLAIN}w\n"
 
 func withMasters(t *testing.T, opts Options) *Directory {
 	t.Helper()
@@ -52,8 +52,10 @@ func TestMasterByMark(t *testing.T) {
 		t.Errorf("the log does not say who acted for whom:\n%s", &log)
 	}
 	plus := withMasters(t, Options{MasterMark: "+"})
-	if account, err := login(t, plus, "anna+root", "m"); err != nil || account.Name != "anna" {
-		t.Errorf("with another mark: %+v, %v", account, err)
+	for _, user := range []string{"anna", "with+mark"} {
+		if account, err := login(t, plus, user+"+root", "m"); err != nil || account.Name != user {
+			t.Errorf("with another mark: %+v, %v", account, err)
+		}
 	}
 	none := open(t, "anna:{PLAIN}a\n")
 	if _, err := login(t, none, "anna*anna", "a"); !refused(err) {
@@ -89,7 +91,7 @@ func TestActFor(t *testing.T) {
 		{"PLAIN", "anna", "a", "ANNA", "anna"}, {"PLAIN", "anna", "a", "equal", ""}, {"PLAIN", "dual", "own", "anna", ""}, {"PLAIN", "dual", "own", "dual", "dual"},
 		{"PLAIN", "equal", "m", "anna", "anna"}, {"PLAIN", "anna*root", "m", "anna", "anna"}, {"PLAIN", "anna*root", "m", "equal", ""},
 		{"SCRAM-SHA-1", "root", "", "anna", "anna"}, {"SCRAM-SHA-1", "anna", "", "anna", "anna"}, {"SCRAM-SHA-1", "anna", "", "equal", ""},
-		{"SCRAM-SHA-1", "equal", "", "anna", ""}, {"OAUTHBEARER", "anna", "a", "equal", ""},
+		{"SCRAM-SHA-1", "equal", "", "anna", ""}, {"OAUTHBEARER", "anna", "a", "equal", ""}, {"OAUTHBEARER", "equal", "m", "anna", ""},
 	} {
 		login := by(c.mechanism, c.user, c.password)
 		var own pop3server.Account

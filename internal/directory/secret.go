@@ -20,7 +20,7 @@ type secret struct {
 	memory int64                      // octets that one match takes, about
 	cheap  bool                       // one match takes no more than a few milliseconds and no memory
 	plain  bool                       // the clear text is known: APOP works
-	text   string                     // the clear text, where plain is set
+	text   string                     // the clear text, where plain is set: not empty
 	hash   sasl.Hash                  // of keys; empty where it has none
 	keys   sasl.Keys                  // of SCRAM
 }
@@ -34,7 +34,7 @@ func (s *secret) out() bool { return s.locked() && s.field != "" }
 
 // scram reports whether SCRAM can be done with this secret.
 func (s *secret) scram(hash sasl.Hash) bool {
-	return s.hash == hash || s.plain && s.text != ""
+	return s.plain || s.hash == hash
 }
 
 // parser makes a secret of what follows the scheme in the file. Its errors
