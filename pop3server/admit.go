@@ -69,6 +69,7 @@ const (
 	reasonNetwork    = "too many sessions from this network"
 	reasonGaveWay    = "gave way to a newer connection"
 	reasonHandshakes = "too many TLS handshakes"
+	reasonFiles      = "too many open files"
 )
 
 // admit counts the session in, or says why not. When the server is full, the
@@ -99,6 +100,27 @@ func (s *Server) admit(ss *session) (refused string) {
 	}
 	s.done.Add(1)
 	return ""
+}
+
+// makeRoom cuts the oldest sessions that have not logged in, but for one,
+// where descriptors ran out: those who come are not kept out until the time
+// for logging in is over. It is a tenth of them, since a login needs a few
+// descriptors besides that of its connection. It reports false where there is
+// none to cut.
+func (s *Server) makeRoom(but *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cut := 0
+	most := 1 + s.table.waiting.Len()/10
+	for e := s.table.waiting.Front(); e != nil && cut < most; {
+		ss := e.Value.(*session)
+		e = e.Next()
+		if ss != but {
+			s.evict(ss, reasonFiles)
+			cut++
+		}
+	}
+	return cut > 0
 }
 
 // evict cuts a session and forgets it at once. It is called with mu held.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
@@ -17,6 +18,10 @@ const (
 	probeTime  = 5 * time.Second       // a holder that is gone shows by then
 	probePause = 50 * time.Millisecond // between two looks
 )
+
+// maxRoomMade is how often sessions are cut for one login where descriptors
+// ran out.
+const maxRoomMade = 5
 
 // mayLogin reports whether passwords may be sent over this connection.
 func (s *session) mayLogin() bool { return s.protected() || s.srv.opts.InsecureAuth }
@@ -145,9 +150,14 @@ func (s *session) refused(login Login) {
 
 // open opens the account's maildrop. Where a session of this server holds it
 // that has not been heard of for a while, that one is probed: its client may
-// be a phone that lost its network and is now the one that asks.
+// be a phone that lost its network and is now the one that asks. Where there
+// are no descriptors left, those who have not logged in give way.
 func (s *session) open(ctx context.Context, account Account) (maildrop.Maildrop, error) {
 	drop, err := view.Open(ctx, s.srv.store, account.Maildrop, account.View)
+	for tries := 0; tries < maxRoomMade && errors.Is(err, syscall.EMFILE) && s.srv.makeRoom(s); tries++ {
+		time.Sleep(probePause) // for them to go
+		drop, err = view.Open(ctx, s.srv.store, account.Maildrop, account.View)
+	}
 	if !errors.Is(err, maildrop.ErrInUse) || !s.srv.probe(account.Maildrop) {
 		return drop, err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
@@ -97,6 +98,7 @@ func (s *Server) serve(l net.Listener, config *tls.Config) error {
 	}
 	defer s.untrack(l)
 	var pause time.Duration
+	var told time.Time // when the log last said that there is a pause
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -107,7 +109,13 @@ func (s *Server) serve(l net.Listener, config *tls.Config) error {
 				return fmt.Errorf("pop3server: accept: %w", err)
 			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.opts.Logger.Error("cannot accept connections", "error", err, "retry_in", pause)
+			if time.Since(told) >= time.Second {
+				s.opts.Logger.Error("cannot accept connections", "error", err, "retry_in", pause)
+				told = time.Now()
+			}
+			if errors.Is(err, syscall.EMFILE) {
+				s.makeRoom(nil)
+			}
 			time.Sleep(pause)
 			continue
 		}

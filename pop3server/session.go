@@ -118,8 +118,18 @@ func (s *session) end() {
 // hangUp closes the connection. Where the client may still be sending, what
 // it sends is read for a moment first: a close with unread input makes the
 // kernel send a reset, which takes the last reply away from the client.
+//
+// A client that reads too slowly has the connection reset: the kernel would
+// try for minutes to get rid of what it was sent, and hold it meanwhile.
 func (s *session) hangUp() {
 	defer s.stream.Close()
+	if s.w != nil && timedOut(s.w.Err()) {
+		if l, ok := s.conn.(interface{ SetLinger(int) error }); ok {
+			l.SetLinger(0)
+		}
+		s.conn.Close() // TLS would wait to say that it closes
+		return
+	}
 	half, ok := s.conn.(interface{ CloseWrite() error })
 	if !ok || !s.linger && (s.r == nil || s.r.Buffered() == 0) {
 		return
@@ -227,7 +237,6 @@ func (s *session) drainTime() time.Duration {
 
 // lost ends the session after an error of the connection.
 func (s *session) lost(err error) {
-	var t interface{ Timeout() bool }
 	cause := s.cause()
 	switch {
 	case cause != "":
@@ -238,13 +247,19 @@ func (s *session) lost(err error) {
 		s.w.Flush()
 	case s.srv.draining.Load():
 		s.why = "server shut down"
-	case errors.As(err, &t) && t.Timeout():
+	case timedOut(err):
 		s.why = "timeout"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		s.why = "connection closed by client"
 	default:
 		s.why = pop3.Sanitize(err.Error())
 	}
+}
+
+// timedOut reports whether err says that a deadline has passed.
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // deadlineWriter writes to the session's stream under the WriteTimeout.
