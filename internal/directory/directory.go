@@ -77,7 +77,6 @@ type Directory struct {
 	apps    *watched[appPasswords] // nil: none
 	gate    *gate
 	cache   *cache
-	keys    keyCache
 }
 
 var (

@@ -42,6 +42,7 @@ func (d *Directory) Password(ctx context.Context, login pop3server.Login) (pop3s
 // it has no password, a decoy is worked through instead.
 func (d *Directory) right(ctx context.Context, login pop3server.Login, name string, f *found) (bool, error) {
 	password := sendable(login.Password)
+	decoy := d.decoy(name) // chosen for those too who need none: the time would tell
 	possible := f != nil && password == login.Password
 	right := false
 	var err error
@@ -54,7 +55,7 @@ func (d *Directory) right(ctx context.Context, login pop3server.Login, name stri
 		})
 	default:
 		possible = false
-		err = d.beTaken(ctx, login, d.decoy(name), name, password)
+		err = d.beTaken(ctx, login, decoy, name, password)
 	}
 	return right && possible && err == nil, err
 }

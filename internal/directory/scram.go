@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"sync"
 
 	"github.com/poplin-mail/poplin/pop3server"
 	"github.com/poplin-mail/poplin/sasl"
@@ -20,9 +19,10 @@ func (d *Directory) SCRAM(ctx context.Context, login pop3server.Login, hash sasl
 	if err != nil {
 		return sasl.Keys{}, pop3server.Account{}, err
 	}
-	d.askTheOthers(ctx, login, f) // whether the password is right is not known yet
+	d.askTheOthers(ctx, login, f)           // whether the password is right is not known yet
+	decoy := d.decoy(login.Username).secret // of no use to a user, and yet: the time would tell
 	if f == nil || !f.secret.scram(hash) {
-		keys, err := d.decoyKeys(login.Username, hash)
+		keys, err := d.decoyKeys(ctx, login, hash, decoy)
 		if err == nil {
 			err = pop3server.ErrBadCredentials
 		}
@@ -30,9 +30,11 @@ func (d *Directory) SCRAM(ctx context.Context, login pop3server.Login, hash sasl
 	}
 	keys := f.secret.keys
 	if f.secret.plain {
-		if keys, err = d.derive(hash, f.user.Name, f.secret.text); err != nil {
+		if keys, err = d.derive(ctx, login, hash, f.user.Name, f.secret.text); err != nil {
 			return sasl.Keys{}, pop3server.Account{}, err
 		}
+	} else {
+		d.madeUp(login.Username, hash, f.secret) // as decoy
 	}
 	account, err := d.admit(f, nil)
 	return keys, account, err
@@ -40,18 +42,24 @@ func (d *Directory) SCRAM(ctx context.Context, login pop3server.Login, hash sasl
 
 // decoyKeys gives the keys of a name that nobody has: they look like those of
 // the user whose secret is the decoy, and take as long to get.
-func (d *Directory) decoyKeys(name string, hash sasl.Hash) (sasl.Keys, error) {
-	s := d.decoy(name).secret
-	if s != nil && s.plain {
-		return d.derive(hash, name, hex.EncodeToString(d.octets("password", "", name, 16)))
+func (d *Directory) decoyKeys(ctx context.Context, login pop3server.Login, hash sasl.Hash, decoy *secret) (sasl.Keys, error) {
+	name := login.Username
+	if decoy != nil && decoy.plain {
+		return d.derive(ctx, login, hash, name, hex.EncodeToString(d.octets("password", "", name, 16)))
 	}
+	return d.madeUp(name, hash, decoy), nil
+}
+
+// madeUp gives keys for which nobody knows a password, in the form of those of
+// a secret, where it has some.
+func (d *Directory) madeUp(name string, hash sasl.Hash, like *secret) sasl.Keys {
 	size := scramSize(hash)
 	keys := sasl.Keys{Iterations: newIterations, Salt: d.salt(hash, name, newSalt),
 		StoredKey: d.octets("stored", hash, name, size), ServerKey: d.octets("server", hash, name, size)}
-	if s != nil && s.hash == hash {
-		keys.Iterations, keys.Salt = s.keys.Iterations, d.salt(hash, name, len(s.keys.Salt))
+	if like != nil && like.hash == hash {
+		keys.Iterations, keys.Salt = like.keys.Iterations, d.salt(hash, name, len(like.keys.Salt))
 	}
-	return keys, nil
+	return keys
 }
 
 // salt is what the keys of a name are derived with, the same each time.
@@ -70,41 +78,19 @@ func (d *Directory) octets(what string, hash sasl.Hash, name string, n int) []by
 	return out
 }
 
-// keyCache holds keys that were derived from passwords in clear text, since
-// deriving them costs.
-type keyCache struct {
-	mu   sync.Mutex
-	keys map[checkSum]sasl.Keys
-}
-
-// maxKeys bounds the keys that are held.
-const maxKeys = 10_000
-
-// derive gives the keys of a password in clear text.
-func (d *Directory) derive(hash sasl.Hash, name, password string) (sasl.Keys, error) {
-	c := &d.keys
-	at := d.cache.sum(-2, string(hash), fold(name), password)
-	c.mu.Lock()
-	keys, ok := c.keys[at]
-	c.mu.Unlock()
-	if ok {
-		return keys, nil
+// derive gives the keys of a password in clear text. They are derived each
+// time: where they were remembered, a name that is quick to get keys would be
+// one of somebody who has logged in. It waits for its turn, as all that takes
+// long.
+func (d *Directory) derive(ctx context.Context, login pop3server.Login, hash sasl.Hash, name, password string) (sasl.Keys, error) {
+	leave, err := d.gate.enter(ctx, placeOf(login.Remote), 0)
+	if err != nil {
+		return sasl.Keys{}, fmt.Errorf("waiting to derive keys for SCRAM: %w", err)
 	}
+	defer leave()
 	keys, err := sasl.DeriveKeys(hash, password, d.salt(hash, name, newSalt), newIterations)
 	if err != nil {
 		return sasl.Keys{}, fmt.Errorf("deriving keys for SCRAM: %w", err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.keys == nil {
-		c.keys = make(map[checkSum]sasl.Keys)
-	}
-	for old := range c.keys {
-		if len(c.keys) < maxKeys {
-			break
-		}
-		delete(c.keys, old)
-	}
-	c.keys[at] = keys
 	return keys, nil
 }

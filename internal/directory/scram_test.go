@@ -2,6 +2,8 @@ package directory
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"testing"
@@ -88,23 +90,35 @@ func TestSCRAMDecoys(t *testing.T) {
 	}
 }
 
-// TestSCRAMOfClearTextIsDerivedOnce: for users and for names that nobody has.
-func TestSCRAMOfClearTextIsDerivedOnce(t *testing.T) {
+// TestSCRAMOfClearTextIsDerivedEachTime covers "known and unknown user: same
+// time": neither gets keys without waiting for a turn to derive them, whoever
+// had them before.
+func TestSCRAMOfClearTextIsDerivedEachTime(t *testing.T) {
 	d := open(t, "anna:{PLAIN}x\nbert:{PLAIN}x\n")
-	for _, user := range []string{"anna", "ANNA", "bert", "nobody", "nobody"} {
-		keysOf(t, d, user, sasl.SHA1)
+	names := []string{"anna", "ANNA", "bert", "nobody"}
+	had := map[string]sasl.Keys{}
+	for _, user := range names {
+		had[user], _, _ = keysOf(t, d, user, sasl.SHA1)
 	}
-	a, _, _ := keysOf(t, d, "anna", sasl.SHA1)
-	b, _, _ := keysOf(t, d, "bert", sasl.SHA1)
-	if len(d.keys.keys) != 3 || same(a, b) {
-		t.Errorf("%d keys are held for three names", len(d.keys.keys))
+	if same(had["anna"], had["bert"]) || !same(had["anna"], had["ANNA"]) {
+		t.Error("two users with one password have the same keys, or one user has several")
 	}
-	for i := range maxKeys {
-		d.keys.keys[d.cache.sum(i, "x")] = sasl.Keys{}
+	leave, err := d.gate.enter(t.Context(), here, hashMemory)
+	if err != nil {
+		t.Fatal(err)
 	}
-	keysOf(t, d, "carla", sasl.SHA1)
-	if len(d.keys.keys) != maxKeys {
-		t.Errorf("%d keys are held", len(d.keys.keys))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, user := range names {
+		if _, _, err := d.SCRAM(ended, by("SCRAM-SHA-1", user, ""), sasl.SHA1); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s did not wait for a turn: %v", user, err)
+		}
+	}
+	leave()
+	for _, user := range names {
+		if keys, _, _ := keysOf(t, d, user, sasl.SHA1); !same(keys, had[user]) {
+			t.Errorf("%s has other keys", user)
+		}
 	}
 }
 
