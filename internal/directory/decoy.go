@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 
-	"github.com/poplin-mail/poplin/pop3server"
 	"github.com/poplin-mail/poplin/sasl"
 )
 
@@ -101,17 +100,4 @@ func mustParse(field string) secret {
 		panic(err)
 	}
 	return s
-}
-
-// beTaken works through a decoy as through the secret of a user. That it
-// matched is never remembered: the next try would be quicker, and tell.
-func (d *Directory) beTaken(ctx context.Context, login pop3server.Login, by decoy, name, password string) error {
-	if by.secret != nil {
-		_, err := d.compare(ctx, login, -1, fold(name), by.secret, password, false)
-		return err
-	}
-	_, err := d.cache.do(ctx, d.cache.sum(-1, fold(name), "", password), false, func() (bool, error) {
-		return false, by.source.Decoy(ctx, password)
-	})
-	return err
 }

@@ -79,12 +79,7 @@ func (d *Directory) masterWith(ctx context.Context, login pop3server.Login, name
 	if err != nil {
 		return nil, err
 	}
-	var right bool
-	if m == nil || m.secret.locked() {
-		err = d.beTaken(ctx, login, d.masterDecoy(name), name, sendable(login.Password))
-	} else {
-		right, err = d.right(ctx, login, name, m)
-	}
+	right, err := d.right(ctx, login, name, m, d.masterDecoy(name))
 	if err != nil {
 		return nil, err
 	}
