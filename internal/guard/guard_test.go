@@ -279,3 +279,25 @@ func BenchmarkAttempt(b *testing.B) {
 		done(nil)
 	}
 }
+
+// Clock set forward or back a day: who is known somewhere still is, and the
+// next login there is noted as ever.
+func TestClockIsSet(t *testing.T) {
+	g := New(Options{})
+	d := g.known.digest("anna", "192.0.2.1/32")
+	now := time.Now()
+	g.known.add(d, now)
+	for _, shift := range []time.Duration{24 * time.Hour, -24 * time.Hour} {
+		set := now.Round(0).Add(shift)
+		if !g.known.has(d, set) {
+			t.Errorf("forgotten where the clock moved by %v", shift)
+		}
+		g.known.add(d, set)
+	}
+	if got := g.known.last[d]; got != day(now)+1 {
+		t.Errorf("the last login was on day %d, want %d", got, day(now)+1)
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+}
