@@ -9,6 +9,7 @@ package proxyproto
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -139,6 +140,7 @@ func (p *listener) header(conn net.Conn) (net.Conn, error) {
 // read reads the header that conn begins with.
 func read(c net.Conn) (*conn, error) {
 	r := bufio.NewReader(c)
+	awaitLine(r)
 	h, err := proxyproto.Read(r)
 	if err != nil {
 		return nil, err
@@ -157,6 +159,26 @@ func read(c net.Conn) (*conn, error) {
 	}
 	return wrapped, nil
 }
+
+// maxLine is the longest header of version 1, CRLF included.
+const maxLine = 107
+
+// awaitLine reads until a header of version 1 is there whole, or cannot be
+// one: the library wants it in one segment, which is the rule, but the network
+// may have split it. What goes wrong the library meets again, and tells.
+func awaitLine(r *bufio.Reader) {
+	for n := 1; n <= maxLine; n = r.Buffered() + 1 {
+		if _, err := r.Peek(n); err != nil {
+			return
+		}
+		got, _ := r.Peek(r.Buffered()) // which are there
+		if m := min(len(got), len(signature)); string(got[:m]) != signature[:m] || bytes.IndexByte(got, '\n') >= 0 {
+			return
+		}
+	}
+}
+
+const signature = "PROXY" // of version 1
 
 // client gives the address that the header names, nil where it names none:
 // the balancer speaks for itself (LOCAL, UNKNOWN) or for a local client.
@@ -227,6 +249,15 @@ func (c *conn) CloseWrite() error {
 		return errors.ErrUnsupported
 	}
 	return half.CloseWrite()
+}
+
+// SetLinger says what becomes of octets that are not sent at Close.
+func (c *conn) SetLinger(seconds int) error {
+	linger, ok := c.Conn.(interface{ SetLinger(seconds int) error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return linger.SetLinger(seconds)
 }
 
 // SetKeepAliveConfig sets the keep-alives of the connection to the balancer.
