@@ -1,11 +1,12 @@
 package cli
 
 import (
-	"crypto/tls"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/internal/daemon"
 	"github.com/poplin-mail/poplin/internal/directory"
 )
 
@@ -16,7 +17,7 @@ type configCheckCmd struct {
 
 // Help shows below the flags.
 func (configCheckCmd) Help() string {
-	return `Reads the file, the users and the certificate, and opens no socket. The exit code
+	return `Opens no socket, and asks no directory of users. The exit code
 is 1 where the server would not start.
 
 Example:
@@ -30,16 +31,17 @@ type finding struct {
 	OK       bool     `json:"ok"`
 	Errors   []string `json:"errors"`
 	Warnings []string `json:"warnings"`
+
+	users string // how many are in the users file, where there is one
 }
 
 // Run checks the configuration.
 func (c *configCheckCmd) Run(t *terminal) error {
 	f := finding{File: c.Config, Errors: []string{}, Warnings: []string{}}
-	users := 0
 	if cfg, err := c.load(); err != nil {
 		f.Errors = strings.Split(err.Error(), "\n")
 	} else {
-		users = f.check(cfg, c.configFlag)
+		f.check(cfg, c.configFlag)
 	}
 	f.OK = len(f.Errors) == 0
 	if c.JSON {
@@ -54,11 +56,7 @@ func (c *configCheckCmd) Run(t *terminal) error {
 			fmt.Fprintln(t.err, "warning:", w)
 		}
 		if f.OK {
-			noun := "users"
-			if users == 1 {
-				noun = "user"
-			}
-			fmt.Fprintf(t.out, "%s: correct, with %d %s\n", c.Config, users, noun)
+			fmt.Fprintf(t.out, "%s: correct%s\n", c.Config, f.users)
 		}
 	}
 	if !f.OK {
@@ -67,10 +65,22 @@ func (c *configCheckCmd) Run(t *terminal) error {
 	return nil
 }
 
-// check adds what is wrong with the files that the configuration names, and
-// counts the users.
-func (f *finding) check(cfg *config.Config, file configFlag) (users int) {
+// check adds what is wrong with the files that the configuration names.
+func (f *finding) check(cfg *config.Config, file configFlag) {
 	f.Warnings = append(f.Warnings, cfg.Warnings()...)
+	if slices.Contains(cfg.Users.Source, config.File) {
+		f.checkUsers(cfg, file)
+	}
+	if len(cfg.TLS.Certificate)+len(cfg.ACME.Domains) == 0 {
+		f.Warnings = append(f.Warnings, "no tls.certificate is set: a self-signed one is made, of which mail programs warn")
+	}
+	for _, err := range daemon.CheckFiles(cfg) {
+		f.Errors = append(f.Errors, err.Error())
+	}
+}
+
+// checkUsers reads the users file and counts who is in it.
+func (f *finding) checkUsers(cfg *config.Config, file configFlag) {
 	list, err := directory.List(cfg.Users.File)
 	switch {
 	case isMissing(err):
@@ -80,13 +90,8 @@ func (f *finding) check(cfg *config.Config, file configFlag) (users int) {
 	case len(list) == 0:
 		f.Warnings = append(f.Warnings, cfg.Users.File+" holds no user: nobody can log in")
 	}
-	if len(cfg.TLS.Certificate)+len(cfg.ACME.Domains) == 0 {
-		f.Warnings = append(f.Warnings, "no tls.certificate is set: a self-signed one is made, of which mail programs warn")
+	f.users = fmt.Sprintf(", with %d users", len(list))
+	if len(list) == 1 {
+		f.users = ", with 1 user"
 	}
-	for i, file := range cfg.TLS.Certificate {
-		if _, err := tls.LoadX509KeyPair(file, cfg.TLS.Key[i]); err != nil {
-			f.Errors = append(f.Errors, fmt.Sprintf("certificate %s with key %s: %v", file, cfg.TLS.Key[i], err))
-		}
-	}
-	return len(list)
 }

@@ -7,7 +7,7 @@ import (
 )
 
 type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Say what is wrong with the configuration, the users and the certificate."`
+	Check configCheckCmd `cmd:"" help:"Say what is wrong with the configuration and the files that it names."`
 	Print configPrintCmd `cmd:"" help:"Print the whole configuration, with defaults and explanations."`
 }
 
