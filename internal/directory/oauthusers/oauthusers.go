@@ -145,6 +145,11 @@ func (s *Source) Token(ctx context.Context, login pop3server.Login) (*directory.
 	if err := directory.CheckName(name); err != nil {
 		return nil, s.refuse("the name in the token cannot be used: %v", err)
 	}
+	// OpenID Connect Core section 5.1: an address that the issuer has not
+	// verified may be typed in by anybody.
+	if verified, given := claims["email_verified"]; given && s.opts.UserClaim == "email" && verified != true && verified != "true" {
+		return nil, s.refuse("the issuer has not verified that the address is the user's: email_verified is %v", verified)
+	}
 	if login.Username != "" && !strings.EqualFold(login.Username, name) {
 		return nil, s.refuse("the token is of another user")
 	}

@@ -180,6 +180,8 @@ func TestSignedTokens(t *testing.T) {
 		{"no end", "", good.sign(t, i.with("exp", nil)), "invalid_token"},
 		{"not valid yet", "", good.sign(t, i.with("nbf", time.Now().Add(3*time.Minute).Unix())), "invalid_token"},
 		{"no user", "", good.sign(t, i.with("email", nil)), "invalid_token"},
+		{"address not verified", "", good.sign(t, i.with("email_verified", false)), "invalid_token"},
+		{"address not verified, as text", "", good.sign(t, i.with("email_verified", "false")), "invalid_token"},
 		{"user that is no text", "", good.sign(t, i.with("email", 7)), "invalid_token"},
 		{"user that is a path", "", good.sign(t, i.with("email", "../x")), "invalid_token"},
 		{"changed", "", strings.Replace(good.sign(t, i.with()), ".", ".e30", 1), "invalid_token"},
