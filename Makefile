@@ -11,10 +11,13 @@ ARGS ?=
 # The Go of this machine or nothing: a test run downloads no other.
 export GOTOOLCHAIN = local
 
-.PHONY: build demo test install lint unit fuzz fuzz-seconds e2e cover bench siege man clean help
+.PHONY: build build-pam demo test install lint unit fuzz fuzz-seconds e2e cover bench siege man clean help
 
 build: ## build bin/poplin
 	CGO_ENABLED=0 go build -trimpath -o bin/poplin ./cmd/poplin
+
+build-pam: ## build bin/poplin with PAM; takes a C compiler and libpam's headers
+	CGO_ENABLED=1 go build -trimpath -tags pam -o bin/poplin ./cmd/poplin
 
 demo: build ## build and run `poplin demo $(ARGS)`; ARGS=--once ends after the check
 	bin/poplin demo $(ARGS)

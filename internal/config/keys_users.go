@@ -7,7 +7,7 @@ import (
 // userKeys say who may log in and what they see.
 var userKeys = []key{
 	{name: "users.source", field: func(c *Config) any { return &c.Users.Source }, check: oneOf(File, SQL, LDAP, PAM, OAuth),
-		doc: "Where users are known: \"file\", \"sql\", \"ldap\", \"pam\", \"oauth\", or a list of these (\"pam\" is not in this version). The first source that knows a name decides; a source that cannot be reached stops the login with a temporary error."},
+		doc: "Where users are known: \"file\", \"sql\", \"ldap\", \"pam\", \"oauth\", or a list of these. The first source that knows a name decides; a source that cannot be reached stops the login with a temporary error."},
 	{name: "users.file", field: func(c *Config) any { return &c.Users.File }, check: notEmpty, path: true,
 		doc: "File with a user a line, in the form of Dovecot's passwd-file: name:{SCHEME}hash:... It is edited by `poplin user`, and read again when it changes. Others must not be able to read it."},
 	{name: "users.app_passwords", field: func(c *Config) any { return &c.Users.AppPasswords }, path: true,
@@ -59,7 +59,7 @@ var userKeys = []key{
 		doc: "Connections to the server at most."},
 
 	{name: "users.pam.service", field: func(c *Config) any { return &c.Users.PAM.Service }, check: notEmpty,
-		doc: "The file below /etc/pam.d that says how. PAM is not in this version."},
+		doc: "The file below /etc/pam.d that says how."},
 
 	{name: "users.oauth.issuer", field: func(c *Config) any { return &c.Users.OAuth.Issuer },
 		doc: "Who must have issued a token, a URL. Its keys are found by OpenID Connect's discovery."},

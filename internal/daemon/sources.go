@@ -39,6 +39,8 @@ func openSource(cfg *config.Config, name string, opts *directory.Options, logger
 		source, err = openSQL(cfg, logger)
 	case config.LDAP:
 		source, err = openLDAP(cfg, logger)
+	case config.PAM:
+		source, err = openPAM(cfg, logger)
 	case config.OAuth:
 		opts.Tokens, err = openOAuth(cfg, logger)
 	default:
