@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/pop3server"
@@ -26,6 +25,10 @@ func NewLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	// The journal has a time of its own.
 	return slog.New(newTextHandler(w, opts, os.Getenv("JOURNAL_STREAM") != ""))
 }
+
+// fail2banTime has milliseconds, as slog's own lines: of nine digits fail2ban
+// leaves three to what follows, and then matches nothing.
+const fail2banTime = "2006-01-02T15:04:05.000Z07:00"
 
 // textHandler is slog's, but that a failed login is a line that fail2ban's
 // filter for Dovecot matches: whoever had Dovecot has a jail for it.
@@ -95,7 +98,7 @@ func (h *textHandler) Handle(ctx context.Context, r slog.Record) error {
 	line := fmt.Sprintf("pop3-login: Disconnected (auth failed, 1 attempts): user=<%s>, method=%s, rip=%s, tls=%s, session=<%s>\n",
 		user, values["mechanism"], values["rip"], values["tls"], values["session"])
 	if !h.journal {
-		line = r.Time.UTC().Format(time.RFC3339Nano) + " " + r.Level.String() + " " + line
+		line = r.Time.UTC().Format(fail2banTime) + " " + r.Level.String() + " " + line
 	}
 	_, err := io.WriteString(h.w, line)
 	return err

@@ -27,7 +27,7 @@ func TestFailedLoginLine(t *testing.T) {
 			log.Info("before", "user", c.user)
 			log.WithGroup("").Warn(pop3server.LoginFailed, "user", c.user, "mechanism", "PLAIN", "tls", true)
 			lines := strings.Split(b.String(), "\n")
-			line := regexp.MustCompile(`^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z WARN )?pop3-login: Disconnected \(auth failed, 1 attempts\): ` +
+			line := regexp.MustCompile(`^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARN )?pop3-login: Disconnected \(auth failed, 1 attempts\): ` +
 				regexp.QuoteMeta(c.want) + ` method=PLAIN, rip=192\.0\.2\.1, tls=true, session=<ABC>$`)
 			if len(lines) != 3 || !line.MatchString(lines[1]) || strings.HasPrefix(lines[1], "pop3-login") != (journal != "") {
 				t.Errorf("user %q, journal %q:\n%s", c.user, journal, &b)
