@@ -71,6 +71,7 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, sockets *process.Sockets, program string) error {
 	ctx, again, stop := interruptible(ctx)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // who reads the log may end before this does
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
