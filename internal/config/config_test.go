@@ -380,6 +380,7 @@ func TestWarningsOfNetworks(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(full))
 	f.Add([]byte(Default().TOML()))
+	f.Add([]byte(" ")) // all defaults
 	f.Add([]byte("[a.\"b c\"]\nx={y=[1,{z=2}]}\n[[q]]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := parse("f", "/etc/poplin", data)

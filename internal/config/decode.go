@@ -121,14 +121,16 @@ func (k key) set(c *Config, value any) error {
 		if !ok {
 			return errors.New(`it must be a string or a list of strings, such as ["first", "second"]`)
 		}
-		texts := make([]string, len(list))
-		for i := range list {
-			if texts[i], ok = list[i].(string); !ok {
+		var texts []string // nil where the list is empty, however it is written
+		for _, item := range list {
+			text, ok := item.(string)
+			if !ok {
 				return errors.New(`it must be a string or a list of strings, such as ["first", "second"]`)
 			}
-			if err := k.checkText(texts[i]); err != nil {
+			if err := k.checkText(text); err != nil {
 				return err
 			}
+			texts = append(texts, text)
 		}
 		*field = texts
 	case *bool:
