@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -109,5 +110,6 @@ func passReply(t *testing.T, addr, user, password string) string {
 		}
 	}
 	fmt.Fprint(conn, "QUIT\r\n")
+	_, _ = io.Copy(io.Discard, r) // until the maildrop is free again
 	return reply
 }

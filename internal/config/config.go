@@ -89,6 +89,7 @@ type Config struct {
 			Base              string
 			Filter            string
 			UserDN            string
+			NameAttribute     string
 			PasswordAttribute string
 			MaildropAttribute string
 			Conns             int

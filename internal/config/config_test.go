@@ -123,6 +123,7 @@ bind_dn = "cn=poplin"
 bind_password = "hush-2"
 base = "dc=example"
 filter = "(uid={user})"
+name_attribute = "uid"
 password_attribute = "userPassword"
 maildrop_attribute = "maildrop"
 connections = 2

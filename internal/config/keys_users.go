@@ -34,7 +34,7 @@ var userKeys = []key{
 		doc: "Connections to the database at most."},
 
 	{name: "users.ldap.url", field: func(c *Config) any { return &c.Users.LDAP.URL },
-		doc: "The server: ldap://HOST or ldaps://HOST."},
+		doc: "The server: ldap://HOST, ldaps://HOST, or ldapi://%2FPATH of a unix socket."},
 	{name: "users.ldap.start_tls", field: func(c *Config) any { return &c.Users.LDAP.StartTLS },
 		doc: "Begin TLS on an ldap:// connection before anything else."},
 	{name: "users.ldap.ca_file", field: func(c *Config) any { return &c.Users.LDAP.CAFile }, path: true,
@@ -51,6 +51,8 @@ var userKeys = []key{
 		doc: "What a user's entry matches; {user}, {local} and {domain} are escaped."},
 	{name: "users.ldap.user_dn", field: func(c *Config) any { return &c.Users.LDAP.UserDN },
 		doc: "Instead of a search: the entry of a user, such as uid={local},ou=people,dc=example,dc=org."},
+	{name: "users.ldap.name_attribute", field: func(c *Config) any { return &c.Users.LDAP.NameAttribute },
+		doc: "Attribute with the user's name, as {user} in maildrops.path has it. Empty: the name is as the mail program gave it, in lower case, and must be ASCII."},
 	{name: "users.ldap.password_attribute", field: func(c *Config) any { return &c.Users.LDAP.PasswordAttribute },
 		doc: "Attribute with the stored password, {SCHEME}hash, to check it here instead of by binding. Empty: by binding."},
 	{name: "users.ldap.maildrop_attribute", field: func(c *Config) any { return &c.Users.LDAP.MaildropAttribute },

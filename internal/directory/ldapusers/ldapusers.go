@@ -10,10 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -25,7 +26,7 @@ const timeout = 10 * time.Second // of a request
 
 // Options say where the directory is and how users are found in it.
 type Options struct {
-	URL      string // ldap://HOST, ldaps://HOST or ldapi://PATH, escaped
+	URL      string // ldap://HOST, ldaps://HOST or ldapi://%2FPATH
 	StartTLS bool   // before anything else, on ldap://
 	CA       []byte // authorities that vouch for the server, PEM; nil: the machine's
 
@@ -36,6 +37,9 @@ type Options struct {
 	Base, Filter string
 	UserDN       string
 
+	// NameAttribute holds the user's name. Empty: the name is as it was given,
+	// in lower case, for LDAP takes Anna and anna for the same.
+	NameAttribute     string
 	PasswordAttribute string // with {SCHEME}hash; empty: passwords are checked by binding
 	MaildropAttribute string // empty: the maildrop is named as the user
 
@@ -45,18 +49,19 @@ type Options struct {
 
 // Source is a directory.Source over LDAP.
 type Source struct {
-	opts  Options
-	tls   *tls.Config
-	slots chan struct{}   // held while a connection is in use
-	idle  chan *ldap.Conn // bound as who searches
+	opts Options
+	pool *pool
 }
 
 // New checks the options. A directory that cannot be reached is no error, but
 // logged: it may come later.
 func New(opts Options) (*Source, error) {
+	if path, ok := strings.CutPrefix(opts.URL, "ldapi://"); ok { // escaped, as OpenLDAP has it, which is no URL to Go
+		opts.URL = "ldapi://" + strings.NewReplacer("%2f", "/", "%2F", "/").Replace(path)
+	}
 	u, err := url.Parse(opts.URL)
-	if err != nil || (u.Scheme != "ldap" && u.Scheme != "ldaps" && u.Scheme != "ldapi") || u.Host == "" && u.Scheme != "ldapi" {
-		return nil, errors.New("the URL of the LDAP server is not ldap://HOST or ldaps://HOST")
+	if err != nil || u.Scheme != "ldap" && u.Scheme != "ldaps" && u.Scheme != "ldapi" || (u.Host == "") != (u.Scheme == "ldapi") {
+		return nil, errors.New("the URL of the LDAP server is not ldap://HOST, ldaps://HOST or ldapi://%2FPATH")
 	}
 	if opts.Connections <= 0 {
 		opts.Connections = 8
@@ -64,11 +69,10 @@ func New(opts Options) (*Source, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Source{opts: opts, slots: make(chan struct{}, opts.Connections), idle: make(chan *ldap.Conn, opts.Connections)}
-	s.tls = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+	config := &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
 	if opts.CA != nil {
-		s.tls.RootCAs = x509.NewCertPool()
-		if !s.tls.RootCAs.AppendCertsFromPEM(opts.CA) {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(opts.CA) {
 			return nil, errors.New("the file of authorities for the LDAP server holds no certificate in PEM")
 		}
 	}
@@ -82,24 +86,22 @@ func New(opts Options) (*Source, error) {
 	} else if _, err := ldap.ParseDN(fill(opts.UserDN, "x@y", ldap.EscapeDN)); err != nil {
 		return nil, fmt.Errorf("the user_dn %s is not the name of an entry: %w", opts.UserDN, err)
 	}
+	if opts.BindDN != "" && opts.BindPassword == "" {
+		return nil, errors.New("bind_dn has no password: set bind_password or bind_password_file")
+	}
+	s := &Source{opts: opts, pool: newPool(&opts, config)}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	if err := s.with(ctx, func(*ldap.Conn) error { return nil }); err != nil {
+	if err := s.pool.with(ctx, func(*ldap.Conn) error { return nil }); err != nil {
 		opts.Logger.Warn("the LDAP server cannot be used: nobody in it can log in until it can", "error", err)
 	}
 	return s, nil
 }
 
-// Close closes the connections that are idle.
+// Close closes the connections, those in use when they are given back.
 func (s *Source) Close() error {
-	for {
-		select {
-		case conn := <-s.idle:
-			conn.Close()
-		default:
-			return nil
-		}
-	}
+	s.pool.close()
+	return nil
 }
 
 // Lookup implements directory.Source.
@@ -109,11 +111,9 @@ func (s *Source) Lookup(ctx context.Context, login pop3server.Login) (*directory
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	var entry *ldap.Entry
-	if s.opts.UserDN != "" && s.opts.PasswordAttribute == "" && s.opts.MaildropAttribute == "" {
-		entry = &ldap.Entry{DN: fill(s.opts.UserDN, login.Username, ldap.EscapeDN)} // binding shows whether it is there
-	} else {
-		err := s.with(ctx, func(conn *ldap.Conn) (err error) {
+	entry := &ldap.Entry{DN: fill(s.opts.UserDN, login.Username, ldap.EscapeDN)}
+	if s.searches() {
+		err := s.pool.with(ctx, func(conn *ldap.Conn) (err error) {
 			entry, err = s.search(conn, login.Username)
 			return err
 		})
@@ -121,19 +121,52 @@ func (s *Source) Lookup(ctx context.Context, login pop3server.Login) (*directory
 			return nil, err
 		}
 	}
-	user := &directory.User{Name: login.Username}
+	user := &directory.User{}
+	var err error
+	if user.Name, err = s.name(entry, login.Username); err != nil || user.Name == "" {
+		return nil, err
+	}
 	if a := s.opts.MaildropAttribute; a != "" {
-		user.Maildrop = entry.GetAttributeValue(a)
+		user.Maildrop = entry.GetEqualFoldAttributeValue(a)
 		if err := directory.CheckName(user.Maildrop); err != nil {
 			return nil, fmt.Errorf("LDAP: the maildrop of %s, in %s, cannot be used: %w", entry.DN, a, err)
 		}
 	}
 	if a := s.opts.PasswordAttribute; a != "" {
-		user.Secret = entry.GetAttributeValue(a)
+		user.Secret = entry.GetEqualFoldAttributeValue(a)
 		return user, nil
 	}
 	user.Verify = func(ctx context.Context, password string) error { return s.bind(ctx, entry.DN, password) }
 	return user, nil
+}
+
+// searches reports whether a user's entry has to be seen. Where its name is
+// made from the user's, and nobody is named who may search, binding alone shows
+// whether it is there.
+func (s *Source) searches() bool {
+	o := &s.opts
+	return o.UserDN == "" || o.BindDN != "" || o.NameAttribute != "" || o.PasswordAttribute != "" || o.MaildropAttribute != ""
+}
+
+// name gives the one name of a user: LDAP finds the same entry by many
+// spellings, and no spelling may have a maildrop or limits of its own. It is
+// empty where only the attribute could tell.
+func (s *Source) name(entry *ldap.Entry, given string) (string, error) {
+	if s.opts.NameAttribute == "" {
+		if strings.Contains(given, "  ") || strings.ContainsFunc(given, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return "", nil // RFC 4518 has several spellings of such names
+		}
+		return strings.ToLower(given), nil
+	}
+	values := entry.GetEqualFoldAttributeValues(s.opts.NameAttribute)
+	if len(values) == 0 {
+		return "", fmt.Errorf("LDAP: %s has no %s, the name_attribute", entry.DN, s.opts.NameAttribute)
+	}
+	name := values[0]
+	if err := directory.CheckName(name); err != nil {
+		return "", fmt.Errorf("LDAP: the name of %s, in %s, cannot be used: %w", entry.DN, s.opts.NameAttribute, err)
+	}
+	return name, nil
 }
 
 // search finds the entry of a name, nil where there is none.
@@ -142,9 +175,10 @@ func (s *Source) search(conn *ldap.Conn, name string) (*ldap.Entry, error) {
 	if s.opts.UserDN != "" {
 		base, scope, filter = fill(s.opts.UserDN, name, ldap.EscapeDN), ldap.ScopeBaseObject, "(objectClass=*)"
 	}
-	attributes := []string{"1.1"} // none: RFC 4511 section 4.5.1.8
-	if a := []string{s.opts.PasswordAttribute, s.opts.MaildropAttribute}; a[0]+a[1] != "" {
-		attributes = a
+	attributes := []string{s.opts.NameAttribute, s.opts.PasswordAttribute, s.opts.MaildropAttribute}
+	attributes = slices.DeleteFunc(attributes, func(a string) bool { return a == "" }) // as "" might be taken for all
+	if len(attributes) == 0 {
+		attributes = []string{"1.1"} // none: RFC 4511 section 4.5.1.8
 	}
 	result, err := conn.Search(ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, int(timeout.Seconds()), false, filter, attributes, nil))
 	switch {
@@ -169,25 +203,18 @@ func (s *Source) bind(ctx context.Context, dn, password string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := s.take(ctx); err != nil {
-		return err
-	}
-	defer s.give()
-	conn, err := s.dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	err = conn.Bind(dn, password)
-	if ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInappropriateAuthentication) {
+	err := s.pool.bind(ctx, dn, password)
+	switch {
+	case err == nil:
+		return nil
+	case ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInappropriateAuthentication):
 		return pop3server.ErrBadCredentials
-	}
-	if err != nil {
+	case ldap.IsErrorAnyOf(err, ldap.LDAPResultConstraintViolation, ldap.LDAPResultUnwillingToPerform):
+		s.opts.Logger.Info("the LDAP server refuses an account, which may be locked", "error", err)
+		return pop3server.ErrBadCredentials
+	default:
 		return fmt.Errorf("LDAP: %w", err)
 	}
-	return nil
 }
 
 // Decoy takes as long as asking about a wrong password: it asks for one of
@@ -204,93 +231,6 @@ func (s *Source) Decoy(ctx context.Context, password string) error {
 		return err
 	}
 	return nil
-}
-
-// with runs do with a connection that is bound as who searches. One that was
-// idle may have been closed by the server: then a new one is tried.
-func (s *Source) with(ctx context.Context, do func(*ldap.Conn) error) error {
-	if err := s.take(ctx); err != nil {
-		return err
-	}
-	defer s.give()
-	for {
-		var conn *ldap.Conn
-		fresh := false
-		select {
-		case conn = <-s.idle:
-		default:
-			fresh = true
-			var err error
-			if conn, err = s.dialBound(ctx); err != nil {
-				return err
-			}
-		}
-		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		err := do(conn)
-		if stop() && !conn.IsClosing() && !ldap.IsErrorWithCode(err, ldap.ErrorNetwork) {
-			select {
-			case s.idle <- conn:
-			default:
-				conn.Close()
-			}
-			return err
-		}
-		conn.Close()
-		if fresh || ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
-		}
-	}
-}
-
-func (s *Source) take(ctx context.Context) error {
-	select {
-	case s.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("LDAP: all %d connections are in use: %w", s.opts.Connections, ctx.Err())
-	}
-}
-
-func (s *Source) give() { <-s.slots }
-
-func (s *Source) dialBound(ctx context.Context) (*ldap.Conn, error) {
-	conn, err := s.dial(ctx)
-	if err != nil || s.opts.BindDN == "" {
-		return conn, err
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	if s.opts.BindPassword == "" {
-		conn.Close()
-		return nil, errors.New("LDAP: bind_dn has no password: set bind_password or bind_password_file")
-	}
-	if err := conn.Bind(s.opts.BindDN, s.opts.BindPassword); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("LDAP: binding as %s: %w", s.opts.BindDN, err)
-	}
-	return conn, nil
-}
-
-// dial connects, under TLS where that is asked for.
-func (s *Source) dial(ctx context.Context) (*ldap.Conn, error) {
-	dialer := &net.Dialer{}
-	if by, ok := ctx.Deadline(); ok {
-		dialer.Deadline = by
-	}
-	conn, err := ldap.DialURL(s.opts.URL, ldap.DialWithDialer(dialer), ldap.DialWithTLSConfig(s.tls))
-	if err != nil {
-		return nil, fmt.Errorf("LDAP: %w", err)
-	}
-	conn.SetTimeout(timeout)
-	if s.opts.StartTLS {
-		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		defer stop()
-		if err := conn.StartTLS(s.tls); err != nil {
-			conn.Close()
-			return nil, fmt.Errorf("LDAP: StartTLS: %w", err)
-		}
-	}
-	return conn, nil
 }
 
 // fill puts a name into a template.
