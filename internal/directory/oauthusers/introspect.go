@@ -20,6 +20,7 @@ func (s *Source) introspect(ctx context.Context, token string) (map[string]any, 
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
+	r.Header["Idempotency-Key"] = []string{} // not sent; it has net/http ask again where a kept connection was closed meanwhile
 	if s.opts.ClientID != "" {
 		r.SetBasicAuth(url.QueryEscape(s.opts.ClientID), url.QueryEscape(s.opts.ClientSecret)) // RFC 6749 section 2.3.1
 	}

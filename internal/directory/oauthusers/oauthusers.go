@@ -28,6 +28,7 @@ import (
 const (
 	timeout  = 10 * time.Second // of a request
 	maxReply = 1 << 20          // octets of one
+	keysFor  = time.Hour        // until keys are fetched anew: the issuer may have withdrawn one
 )
 
 // algorithms are those of public keys. With those of shared secrets whoever
@@ -57,6 +58,7 @@ type Source struct {
 
 	mu       sync.Mutex
 	verifier *oidc.IDTokenVerifier // nil until discovery succeeds
+	since    time.Time             // when it did
 }
 
 // New checks the options. A server that cannot be reached is no error: it may
@@ -184,7 +186,7 @@ func (s *Source) verify(ctx context.Context, token string) (map[string]any, erro
 func (s *Source) discovered(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.verifier != nil {
+	if s.verifier != nil && time.Since(s.since) < keysFor {
 		return s.verifier, nil
 	}
 	ctx = oidc.ClientContext(ctx, s.client)
@@ -206,6 +208,7 @@ func (s *Source) discovered(ctx context.Context) (*oidc.IDTokenVerifier, error) 
 		at = found.JWKSURL
 	}
 	keys := watchedKeys{oidc.NewRemoteKeySet(ctx, at)}
+	s.since = time.Now()
 	s.verifier = oidc.NewVerifier(s.opts.Issuer, keys, &oidc.Config{ClientID: s.opts.Audience, SupportedSigningAlgs: algorithms})
 	return s.verifier, nil
 }

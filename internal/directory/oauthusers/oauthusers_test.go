@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -313,6 +314,77 @@ func TestIntrospection(t *testing.T) {
 	user, secret, _ := r.BasicAuth()
 	if r.Method != http.MethodPost || r.PostForm.Get("token") != "opaque&token" || user != "po%3Aplin" || secret != "s%26cr%C3%A9t" {
 		t.Errorf("asked as %q with %q: %v", user, secret, r.PostForm)
+	}
+}
+
+// TestWithdrawnKey: a key that the issuer gives no more is not taken for long,
+// though no token with a new key shows that there are others.
+func TestWithdrawnKey(t *testing.T) {
+	i := newIssuer(t)
+	stolen, other := newRSA(t, "k1"), newRSA(t, "k2")
+	i.keys.Store(&jose.JSONWebKeySet{Keys: []jose.JSONWebKey{stolen.public(), other.public()}})
+	s := source(t, Options{Issuer: i.URL, Audience: "poplin"})
+	token := stolen.sign(t, i.with())
+	if _, err := ask(s, "", token); err != nil {
+		t.Fatal(err)
+	}
+	i.keys.Store(&jose.JSONWebKeySet{Keys: []jose.JSONWebKey{other.public()}})
+	s.mu.Lock()
+	s.since = s.since.Add(-keysFor)
+	s.mu.Unlock()
+	spare := s.client.Transport.(*sparing)
+	spare.mu.Lock()
+	clear(spare.last)
+	spare.mu.Unlock()
+	if _, err := ask(s, "", token); !errors.Is(err, pop3server.ErrBadCredentials) {
+		t.Errorf("the key that was withdrawn: %v", err)
+	}
+	if _, err := ask(s, "", other.sign(t, i.with())); err != nil {
+		t.Errorf("the key that was not: %v", err)
+	}
+}
+
+// TestIntrospectionWaits: a server that closed a connection which was kept is
+// asked again, and one that hangs is not waited for.
+func TestIntrospectionWaits(t *testing.T) {
+	i := newIssuer(t)
+	answer, _ := json.Marshal(i.with("active", true))
+	seen := map[string]bool{}
+	var mu sync.Mutex
+	var hangs atomic.Bool
+	closing := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hangs.Load() {
+			<-closing
+		}
+		mu.Lock()
+		again := seen[r.RemoteAddr]
+		seen[r.RemoteAddr] = true
+		mu.Unlock()
+		if again { // as if it had been closed just before
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				conn.Close()
+			}
+			return
+		}
+		w.Write(answer)
+	}))
+	t.Cleanup(func() { close(closing); server.Close() })
+	s := source(t, Options{IntrospectionURL: server.URL, Audience: "poplin"})
+	for n := range 3 {
+		if name, err := ask(s, "", "opaque"); err != nil || name != "anna@example.org" {
+			t.Fatalf("login %d: %q, %v", n, name, err)
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("%d connections, want 3: none was used again", len(seen))
+	}
+	hangs.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Token(ctx, pop3server.Login{Password: "opaque"}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pop3server.ErrBadCredentials) {
+		t.Errorf("a server that hangs: %v", err)
 	}
 }
 
