@@ -265,6 +265,9 @@ func TestOAuthIssuer(t *testing.T) {
 	fetched := time.Now()
 
 	second := newSigningKey(t, "second")
+	for range 10 {
+		s.wantReply(t, second.sign(t, s.claims()), "-ERR [AUTH]")
+	}
 	s.setKeys(s.key, second)
 	for end := fetched.Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		got, _ := s.reply(t, "OAUTHBEARER", "anna@example.org", second.sign(t, s.claims()))

@@ -114,6 +114,7 @@ func (i *issuer) introspect(w http.ResponseWriter, r *http.Request) {
 	name, secret, _ := r.BasicAuth()
 	if name != "poplin" || secret != "client+secret%2C+50+%25+of+it" {
 		w.WriteHeader(http.StatusUnauthorized)
+		writeJSON(w, map[string]any{"error": "invalid_client"})
 		return
 	}
 	answer, ok := i.answers[r.PostFormValue("token")]
