@@ -75,10 +75,11 @@ func rules(cfg *config.Config, program string) process.Rules {
 		}
 	}
 	if slices.Contains(u.Source, config.SQL) && u.SQL.Driver == config.SQLite {
-		var file process.Rules
-		path := u.SQL.DSN
-		file.ReadFile(path)
-		r.Write = append(r.Write, file.Read...) // SQLite keeps its journal next to the database
+		if path, err := sqlDSN(cfg); err == nil { // New says what is wrong
+			var file process.Rules
+			file.ReadFile(path)
+			r.Write = append(r.Write, file.Read...) // SQLite keeps its journal next to the database
+		}
 	}
 	return r
 }

@@ -65,18 +65,26 @@ func openFile(cfg *config.Config, logger *slog.Logger) (directory.Source, error)
 
 func openSQL(cfg *config.Config, logger *slog.Logger) (directory.Source, error) {
 	c := &cfg.Users.SQL
-	dsn, err := secretOf(c.DSN, c.DSNFile)
+	dsn, err := sqlDSN(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("users.sql.dsn_file: %w", err)
-	}
-	if c.Driver == config.SQLite && !filepath.IsAbs(dsn) && cfg.File != "" {
-		dsn = filepath.Join(filepath.Dir(cfg.File), dsn)
 	}
 	source, err := sqlusers.New(sqlusers.Options{Driver: c.Driver, DSN: dsn, Query: c.Query, Connections: c.Conns, Logger: logger})
 	if err != nil {
 		return nil, fmt.Errorf("users.sql: %w", err)
 	}
 	return source, nil
+}
+
+// sqlDSN gives the address of the database. The file of SQLite is below the
+// configuration's folder, as all files are.
+func sqlDSN(cfg *config.Config) (string, error) {
+	c := &cfg.Users.SQL
+	dsn, err := secretOf(c.DSN, c.DSNFile)
+	if err == nil && c.Driver == config.SQLite && !filepath.IsAbs(dsn) && cfg.File != "" {
+		dsn = filepath.Join(filepath.Dir(cfg.File), dsn)
+	}
+	return dsn, err
 }
 
 func openLDAP(cfg *config.Config, logger *slog.Logger) (directory.Source, error) {
