@@ -231,6 +231,7 @@ func (s *Source) hasScopes(claims map[string]any) error {
 	}
 	for _, want := range s.opts.Scopes {
 		if !slices.Contains(has, want) {
+			s.opts.Logger.Debug("token refused", "reason", "the token lacks the scope "+want)
 			return errors.Join(fmt.Errorf("OAuth: the token lacks the scope %s: %w", want, pop3server.ErrBadCredentials),
 				&sasl.BearerError{Status: "insufficient_scope", Scope: strings.Join(s.opts.Scopes, " ")})
 		}

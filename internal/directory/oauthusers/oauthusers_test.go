@@ -1,6 +1,7 @@
 package oauthusers
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -13,6 +14,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -208,6 +210,29 @@ func TestSignedTokens(t *testing.T) {
 	}
 	if n := i.fetched.Load(); n != 1 {
 		t.Errorf("the keys were fetched %d times for %d tokens", n, len(cases))
+	}
+}
+
+// TestRefusalsAreLogged: the reply does not say why a token is refused.
+func TestRefusalsAreLogged(t *testing.T) {
+	i := newIssuer(t)
+	key := newRSA(t, "k1")
+	i.keys.Store(&jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key.public()}})
+	var log bytes.Buffer
+	s := source(t, Options{Issuer: i.URL, Audience: "poplin", Scopes: []string{"pop"},
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	for reason, claims := range map[string]map[string]any{
+		"lacks the scope pop": i.with("scope", "openid"),
+		"no claim email":      i.with("email", nil),
+		"token is expired":    i.with("exp", 1),
+	} {
+		log.Reset()
+		if _, err := ask(s, "", key.sign(t, claims)); err == nil {
+			t.Errorf("%s: taken", reason)
+		}
+		if !strings.Contains(log.String(), "token refused") || !strings.Contains(log.String(), reason) {
+			t.Errorf("%s: the log has %q", reason, &log)
+		}
 	}
 }
 
