@@ -141,8 +141,12 @@ func (s oauthServer) reply(t *testing.T, mechanism, user, token string) (last, t
 // wantReply checks the reply to a token of anna.
 func (s oauthServer) wantReply(t *testing.T, token, want string) {
 	t.Helper()
-	if got, _ := s.reply(t, "OAUTHBEARER", "anna@example.org", token); !strings.HasPrefix(got, want) {
+	got, told := s.reply(t, "OAUTHBEARER", "anna@example.org", token)
+	if !strings.HasPrefix(got, want) {
 		t.Errorf("the server says %q, want %s", got, want)
+	}
+	if (told != "") != (want == "-ERR [AUTH]") {
+		t.Errorf("%s, and of the token the client is told %q", want, told)
 	}
 }
 

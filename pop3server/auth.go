@@ -3,6 +3,7 @@ package pop3server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -67,7 +68,11 @@ func scram(hash sasl.Hash, plus bool) mechanism {
 func bearer(name string) mechanism {
 	return mechanism{name, authenticates[TokenAuthenticator], func(x *exchange) gosasl.Server {
 		return sasl.NewBearerServer(name, func(username, token string) error {
-			return x.ask(username, token, "", x.s.srv.auth.(TokenAuthenticator).Token)
+			err := x.ask(username, token, "", x.s.srv.auth.(TokenAuthenticator).Token)
+			if told := new(sasl.BearerError); errors.Is(err, ErrBadCredentials) && !errors.As(err, &told) {
+				return errors.Join(err, &sasl.BearerError{Status: "invalid_token"})
+			}
+			return err
 		})
 	}}
 }

@@ -66,9 +66,10 @@ func (c bearerClient) Next(challenge []byte) ([]byte, error) {
 
 // NewBearerServer makes the server's side of the mechanism, which is
 // OAUTHBEARER or XOAUTH2. It calls authenticate once, with the user that the
-// client says it is, empty where it does not say. An error is told to the
-// client in JSON, as the *BearerError that it wraps, or else as an invalid
-// token; Next gives it after the client has answered that.
+// client says it is, empty where it does not say. An error that wraps a
+// *BearerError says that the token is not good: the client is told that in
+// JSON, and Next gives the error after the client has answered. Any other
+// error ends the exchange at once, for it says nothing of the token.
 func NewBearerServer(mechanism string, authenticate func(username, token string) error) sasl.Server {
 	parse := parseOAuthBearer
 	if mechanism == XOAUTH2 {
@@ -101,9 +102,12 @@ func (s *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 		return told(&BearerError{Status: "invalid_request"}), false, nil
 	}
 	if err := s.authenticate(username, token); err != nil {
+		var why *BearerError
+		if !errors.As(err, &why) {
+			s.done = true
+			return nil, false, err
+		}
 		s.failed = err
-		why := &BearerError{Status: "invalid_token"}
-		errors.As(err, &why)
 		return told(why), false, nil
 	}
 	s.done = true

@@ -27,10 +27,9 @@ func TestBearer(t *testing.T) {
 		{"escaped", NewOAuthBearerClient("a=b,c", "t"), "OAUTHBEARER", "n,a=a=3Db=2Cc,\x01auth=Bearer t\x01\x01", "a=b,c", "t", nil, ""},
 		{"long", NewOAuthBearerClient("u", long), "OAUTHBEARER", "", "u", long, nil, ""},
 		{"refused", NewOAuthBearerClient("u", "t"), "OAUTHBEARER", "", "u", "t", &BearerError{Status: "insufficient_scope", Scope: "pop"}, "insufficient_scope"},
-		{"refused without a word", NewOAuthBearerClient("u", "t"), "OAUTHBEARER", "", "u", "t", errors.New("no"), "invalid_token"},
 		{"xoauth2", NewXOAUTH2Client("someuser@example.com", "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg"), "XOAUTH2",
 			"user=someuser@example.com\x01auth=Bearer ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg\x01\x01", "someuser@example.com", "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg", nil, ""},
-		{"xoauth2 refused", NewXOAUTH2Client("u", "t"), "XOAUTH2", "", "u", "t", errors.New("no"), "invalid_token"},
+		{"xoauth2 refused", NewXOAUTH2Client("u", "t"), "XOAUTH2", "", "u", "t", &BearerError{Status: "invalid_token"}, "invalid_token"},
 	}
 	for _, c := range cases {
 		name, initial, err := c.client.Start()
@@ -61,6 +60,19 @@ func TestBearer(t *testing.T) {
 		if _, _, err := server.Next(nil); err == nil {
 			t.Errorf("%s: it goes on after the end", c.what)
 		}
+	}
+}
+
+// TestBearerNotAsked: where nobody could say whether the token is good, the
+// client is not told that it is bad: it would throw it away.
+func TestBearerNotAsked(t *testing.T) {
+	away := errors.New("the issuer is away")
+	server := NewBearerServer("XOAUTH2", func(string, string) error { return away })
+	if challenge, done, err := server.Next([]byte("user=u\x01auth=Bearer t\x01\x01")); err != away || done || challenge != nil {
+		t.Errorf("%q, %v, %v", challenge, done, err)
+	}
+	if _, _, err := server.Next(nil); err == nil {
+		t.Error("it goes on after the end")
 	}
 }
 
