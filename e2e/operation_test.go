@@ -89,6 +89,7 @@ func TestRightsDropped(t *testing.T) {
 		}
 	}
 
+	s.process.waitLog(t, "protocol=pop3s", 1)
 	log := s.process.log.String()
 	if strings.Contains(log, "this kernel has no Landlock that fits") {
 		return // and the log says so

@@ -1,8 +1,10 @@
 package pop3server_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -105,8 +107,12 @@ func TestOldestHandshakeGivesWay(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- srv.ServeTLS(l) }()
 	defer func() { srv.Close(); <-done }()
-	silent := []*peer{dialRaw(t, l.Addr().String()), dialRaw(t, l.Addr().String())}
-	waitSessions(srv, 2)
+	var silent []*peer
+	for range 2 {
+		silent = append(silent, dialRaw(t, l.Addr().String()))
+		waitSessions(srv, len(silent))
+		time.Sleep(50 * time.Millisecond) // its handshake has begun
+	}
 	conn, err := tls.Dial("tcp", l.Addr().String(), trust)
 	if err != nil {
 		t.Fatalf("with two silent connections in the way: %v", err)
@@ -278,6 +284,58 @@ func TestRetire(t *testing.T) {
 		t.Errorf("Retire with a session that stays: %v", err)
 	}
 	in.closed()
+}
+
+// parting is a listener that gives one connection when it is closed, as one
+// whose Accept returns at that moment.
+type parting struct {
+	accepting, closed chan struct{}
+	once              sync.Once
+	last              chan net.Conn
+}
+
+func (p *parting) Accept() (net.Conn, error) {
+	select {
+	case p.accepting <- struct{}{}:
+	case <-p.closed:
+	}
+	<-p.closed
+	select {
+	case conn := <-p.last:
+		time.Sleep(10 * time.Millisecond) // the sessions may all have ended
+		return conn, nil
+	default:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *parting) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
+func (p *parting) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestRetireServesTheLast: nobody else can serve a connection that was
+// accepted already.
+func TestRetireServesTheLast(t *testing.T) {
+	srv, _ := serve(t, store(t, "one\n"), somebody, clear)
+	here, there := net.Pipe()
+	defer there.Close()
+	l := &parting{accepting: make(chan struct{}), closed: make(chan struct{}), last: make(chan net.Conn, 1)}
+	l.last <- here
+	go srv.Serve(l)
+	<-l.accepting
+	done := make(chan error, 1)
+	go func() { done <- srv.Retire(context.Background()) }()
+	r := bufio.NewReader(there)
+	for _, line := range []string{"", "USER mrose\r\n", "PASS secret\r\n", "QUIT\r\n"} {
+		if line != "" { // a pipe waits even for a reader of nothing
+			io.WriteString(there, line)
+		}
+		if got, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(got, "+OK") {
+			t.Fatalf("%q: %q, %v", line, got, err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // viewed is an Authenticator that gives every login a view.

@@ -40,7 +40,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
 	drops     map[string]*session // who holds which maildrop
-	done      sync.WaitGroup      // sessions that run
+	done      sync.WaitGroup      // sessions that run, and loops that accept them
 
 	retired  atomic.Bool // accepts no more
 	draining atomic.Bool // as closing, for the sessions' loops
@@ -164,6 +164,7 @@ func (s *Server) track(l net.Listener) bool {
 		return false
 	}
 	s.listeners[l] = struct{}{}
+	s.done.Add(1)
 	return true
 }
 
@@ -171,12 +172,14 @@ func (s *Server) untrack(l net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
+	s.done.Done()
 }
 
-// Retire stops accepting connections and serves those that there are to
-// their natural end, be it long: another process has the listeners' sockets
-// too, and accepts from now on. When ctx ends first, what is left is cut as by
-// Close, and the error is that of ctx.
+// Retire stops accepting connections and serves those that there are, and
+// those that a listener still gives while it closes, to their natural end, be
+// it long: another process has the listeners' sockets too, and accepts from
+// now on. When ctx ends first, what is left is cut as by Close, and the error
+// is that of ctx.
 func (s *Server) Retire(ctx context.Context) error {
 	s.stopListening()
 	return s.wait(ctx)
