@@ -42,6 +42,7 @@ var (
 	// ErrGone says that a message vanished after the maildrop was opened:
 	// another program removed it.
 	ErrGone = errors.New("message is no longer in the maildrop")
+
 	// ErrReadOnly says that this login may not remove messages.
 	ErrReadOnly = errors.New("maildrop is read-only for this login")
 )
@@ -96,22 +97,6 @@ type Message struct {
 
 	// Received is when the message came. Zero if unknown.
 	Received time.Time
-}
-
-// Deliverer puts messages into maildrops. Delivery works while a session
-// holds the maildrop. It is used by many goroutines at once.
-type Deliverer interface {
-	// Deliver stores the message that r gives up to io.EOF, with bare LF or
-	// with CRLF, in the maildrop of that name. When the error is nil the
-	// message survives the loss of power. With an error, from r too, nothing
-	// was delivered.
-	Deliver(ctx context.Context, name string, r io.Reader) (Receipt, error)
-}
-
-// Receipt says what was delivered.
-type Receipt struct {
-	UID    string // as UIDL will give it
-	Octets int64  // in the form of the wire
 }
 
 // SizeCounter is an io.Writer that counts the octets that a stored message

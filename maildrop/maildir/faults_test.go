@@ -30,6 +30,12 @@ var manners = []manner{
 	{"ENOSPC", func(k int) func(int, string, string) error {
 		return func(call int, _, _ string) error { return at(call == k, unix.ENOSPC) }
 	}},
+	{"EDQUOT", func(k int) func(int, string, string) error {
+		return func(call int, _, _ string) error { return at(call == k, unix.EDQUOT) }
+	}},
+	{"short", func(k int) func(int, string, string) error {
+		return func(call int, op, _ string) error { return at(call == k && op == "write", errShort) }
+	}},
 	{"killed", func(k int) func(int, string, string) error {
 		return func(call int, _, _ string) error { return at(call >= k, unix.EIO) }
 	}},
@@ -54,6 +60,7 @@ func everyCall(t *testing.T, f func(t *testing.T, killed bool, fail func(call in
 					if k < 5 {
 						t.Errorf("only %d calls were made to fail", k)
 					}
+					t.Logf("sites: %d", k-1)
 					return
 				}
 			}

@@ -19,6 +19,7 @@
 //     no caches either.
 //   - poplin.aside/, messages that were removed and can be brought back, in a
 //     folder for each removal, under the names that they had.
+//   - maildirsize, where there is a quota: see Maildir++.
 //   - a temporary file while one of these files is written.
 //
 // UIDs. A message's UID is the name of its file before the ":", where that is
@@ -43,8 +44,8 @@ import (
 )
 
 var (
-	_ maildrop.Store     = (*Store)(nil)
-	_ maildrop.Deliverer = (*Store)(nil)
+	_ maildrop.Store       = (*Store)(nil)
+	_ maildrop.Distributor = (*Store)(nil)
 )
 
 // Options says where Maildirs are and how they are served. Path must be set;

@@ -80,7 +80,8 @@ func (s *session) Remove(ctx context.Context, marked []int) error {
 // not grow with their square.
 func (s *session) remove(ctx context.Context, marked []int, k *keeper) error {
 	var errs []error
-	var touched [2]bool
+	var did removal
+	defer func() { s.account(-did.octets, -did.messages) }()
 	fail := func(i int, err error) {
 		errs = append(errs, classify("message "+s.records[i].name+" not removed", err))
 	}
@@ -99,7 +100,7 @@ func (s *session) remove(ctx context.Context, marked []int, k *keeper) error {
 				errs = append(errs, fmt.Errorf("maildir: %d messages not removed: %w", len(pending)-n, err))
 				break
 			}
-			elsewhere, err := s.unlink(i, k, &touched)
+			elsewhere, err := s.unlink(i, k, &did)
 			if err != nil {
 				fail(i, err)
 			}
@@ -107,7 +108,7 @@ func (s *session) remove(ctx context.Context, marked []int, k *keeper) error {
 				wanted[i] = true
 			}
 		}
-		if pending = s.pursue(ctx, wanted, &touched, fail); len(pending) == 0 {
+		if pending = s.pursue(ctx, wanted, &did, fail); len(pending) == 0 {
 			break
 		}
 	}
@@ -115,7 +116,7 @@ func (s *session) remove(ctx context.Context, marked []int, k *keeper) error {
 		fail(i, errors.New("another program keeps renaming it"))
 	}
 	for p, fd := range s.dirs {
-		if touched[p] {
+		if did.touched[p] {
 			var err error
 			if k != nil {
 				err = k.sync(place(p)) // first, so that no message is in neither
@@ -131,11 +132,16 @@ func (s *session) remove(ctx context.Context, marked []int, k *keeper) error {
 	return errors.Join(errs...)
 }
 
+// removal is what was done to a Maildir.
+type removal struct {
+	touched          [2]bool // by place: its directory is to be made durable
+	octets, messages int64
+}
+
 // unlink removes message i under the name that is known, or moves it aside
-// where there is a keeper. Elsewhere says that
-// it may have another: it was renamed, or has a second link, perhaps in a
-// folder that is none of ours.
-func (s *session) unlink(i int, k *keeper, touched *[2]bool) (elsewhere bool, err error) {
+// where there is a keeper. Elsewhere says that it may have another: it was
+// renamed, or has a second link, perhaps in a folder that is none of ours.
+func (s *session) unlink(i int, k *keeper, did *removal) (elsewhere bool, err error) {
 	r := &s.records[i]
 	var st unix.Stat_t
 	err = s.sys.lstat(s.dirs[r.place], r.name, &st)
@@ -146,7 +152,11 @@ func (s *session) unlink(i int, k *keeper, touched *[2]bool) (elsewhere bool, er
 		} else {
 			err = s.sys.unlink(s.dirs[r.place], r.name)
 		}
-		touched[r.place] = true
+		did.touched[r.place] = true
+		if err == nil {
+			did.octets += r.octets
+			did.messages++
+		}
 		if err == nil && st.Nlink == 1 {
 			return false, nil
 		}
@@ -162,7 +172,7 @@ func (s *session) unlink(i int, k *keeper, touched *[2]bool) (elsewhere bool, er
 // pursue looks for the messages wanted and gives, in ascending order, those
 // that have a name still. One that has none is removed: both directories must
 // then be made durable, for the program that removed it may not have done so.
-func (s *session) pursue(ctx context.Context, wanted map[int]bool, touched *[2]bool, fail func(int, error)) (again []int) {
+func (s *session) pursue(ctx context.Context, wanted map[int]bool, did *removal, fail func(int, error)) (again []int) {
 	if len(wanted) == 0 {
 		return nil
 	}
@@ -176,7 +186,7 @@ func (s *session) pursue(ctx context.Context, wanted map[int]bool, touched *[2]b
 		case failed[i] != nil:
 			fail(i, failed[i])
 		default:
-			*touched = [2]bool{true, true}
+			did.touched = [2]bool{true, true}
 		}
 	}
 	return again

@@ -132,7 +132,13 @@ func (f *folder) read(p place, entries []entry) ([]entry, error) {
 }
 
 // names gives the names in a directory. Hidden files are nobody's messages.
-func (f *folder) names(dir int) (names []string, err error) {
+func (f *folder) names(dir int) ([]string, error) {
+	names, err := f.allNames(dir)
+	return slices.DeleteFunc(names, func(name string) bool { return name[0] == '.' }), err
+}
+
+// allNames gives the names in a directory, hidden ones too.
+func (f *folder) allNames(dir int) (names []string, err error) {
 	// A descriptor of its own has a position of its own.
 	fd, err := f.sys.open(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -147,7 +153,7 @@ func (f *folder) names(dir int) (names []string, err error) {
 			return nil, err
 		}
 		if n == 0 {
-			return slices.DeleteFunc(names, func(name string) bool { return name[0] == '.' }), nil
+			return names, nil
 		}
 		_, _, names = unix.ParseDirent((*buf)[:n], -1, names)
 	}

@@ -45,6 +45,7 @@ func (s *Store) Undelete(ctx context.Context, name string, since time.Time) (int
 	if err != nil {
 		return 0, classify("messages kept aside in "+f.name, err)
 	}
+	defer f.countAnew()
 	var count int
 	var errs []error
 	for _, b := range all {

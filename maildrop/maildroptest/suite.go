@@ -31,8 +31,8 @@ type Harness struct {
 	// Store is under test.
 	Store maildrop.Store
 
-	// Deliverer puts messages in, and is tested too. Nil for a Store that is
-	// filled by others: then Put does it.
+	// Deliverer puts messages in, and is tested too; as a Distributor, where
+	// it is one. Nil for a Store that is filled by others: then Put does it.
 	Deliverer maildrop.Deliverer
 
 	// Put puts a message in, at once, where Deliverer is nil.
@@ -83,6 +83,9 @@ var checks = []check{
 	{"Cancelled", checkCancelled},
 	{"ConcurrentDelivery", checkConcurrentDelivery},
 	{"ConcurrentMaildrops", checkConcurrentMaildrops},
+	{"Distribute", checkDistribute},
+	{"DistributeFailingReader", checkDistributeFailingReader},
+	{"Quota", checkQuota},
 }
 
 // viewChecks are the part for Harness.Views.

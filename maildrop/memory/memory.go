@@ -20,9 +20,9 @@ import (
 )
 
 var (
-	_ maildrop.Store     = (*Store)(nil)
-	_ maildrop.Deliverer = (*Store)(nil)
-	_ maildrop.Undeleter = (*Store)(nil)
+	_ maildrop.Store       = (*Store)(nil)
+	_ maildrop.Distributor = (*Store)(nil)
+	_ maildrop.Undeleter   = (*Store)(nil)
 )
 
 // Store is a maildrop.Store and a maildrop.Deliverer in memory. Make it with
@@ -110,17 +110,6 @@ func (d *drop) open(name string) (maildrop.Maildrop, error) {
 		sn.list[i] = m.Message
 	}
 	return sn, nil
-}
-
-// Deliver implements maildrop.Deliverer, but for one promise that memory
-// cannot make: nothing here survives the loss of power. It makes the maildrop
-// where there is none.
-func (s *Store) Deliver(ctx context.Context, name string, r io.Reader) (maildrop.Receipt, error) {
-	content, err := io.ReadAll(&reader{ctx, r})
-	if err != nil {
-		return maildrop.Receipt{}, fmt.Errorf("memory: message for %q not taken: %w", name, err)
-	}
-	return s.drop(name).add(s.token, "", content)
 }
 
 // Add is Deliver for a caller who chooses the UID, such as a test. The UID
