@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
 	"github.com/poplin-mail/poplin/sasl"
@@ -29,6 +30,10 @@ type Account struct {
 	Name     string // for logs
 	Maildrop string // what Store.Open is asked for
 	View     maildrop.View
+
+	// Expire is how long this user's messages are kept, nil where it is as
+	// Options.Expire says, and 0 for ever.
+	Expire *time.Duration
 }
 
 // Authenticator says who may log in. It is used by many sessions at once.

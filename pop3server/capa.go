@@ -28,7 +28,7 @@ func (s *session) capabilities() pop3.Capabilities {
 		{Name: pop3.CapRespCodes},
 		{Name: pop3.CapAuthRespCode},
 		{Name: pop3.CapPipelining},
-		{Name: pop3.CapExpire, Args: []string{"NEVER"}},
+		{Name: pop3.CapExpire, Args: s.expire()},
 		{Name: pop3.CapUTF8, Args: []string{"USER"}},
 		{Name: pop3.CapLang},
 		{Name: pop3.CapImplementation, Args: []string{s.srv.opts.Implementation}},
@@ -52,6 +52,23 @@ func (s *session) capabilities() pop3.Capabilities {
 		caps = append(caps, pop3.Capability{Name: pop3.CapSTLS})
 	}
 	return caps
+}
+
+// expire gives what CAPA says of how long messages are kept. Less than a day
+// would be told as 0, which means that messages go at QUIT.
+func (s *session) expire() []string {
+	age := s.srv.opts.Expire
+	if own := s.account.Expire; own != nil {
+		age = *own
+	}
+	args := []string{"NEVER"}
+	if age > 0 {
+		args[0] = strconv.FormatInt(max(1, int64(age/(24*time.Hour))), 10)
+	}
+	if s.state == pop3.Authorization && s.srv.opts.ExpireByUser {
+		args = append(args, "USER")
+	}
+	return args
 }
 
 // wholeSeconds rounds up, so that a client that waits as long is let in.

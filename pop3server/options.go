@@ -55,6 +55,15 @@ type Options struct {
 	// none.
 	LoginDelay time.Duration
 
+	// Expire is how long messages are kept before something else than the
+	// server removes them, which CAPA announces as EXPIRE in whole days (RFC
+	// 2449 section 6.7). Zero: for ever, EXPIRE NEVER.
+	Expire time.Duration
+
+	// ExpireByUser says that an Account may have an Expire of its own, which
+	// CAPA then announces after login.
+	ExpireByUser bool
+
 	// MaxSessions bounds the connections at any time. When there are that
 	// many, the oldest that has not logged in is cut for a new one. Zero:
 	// 20,000; below zero: no limit.
