@@ -104,7 +104,7 @@ func (d *Directory) admit(f *found, app *AppPassword) (pop3server.Account, error
 	if f.user.Deny != nil {
 		return pop3server.Account{}, fmt.Errorf("%w: %w", pop3server.ErrBadCredentials, f.user.Deny)
 	}
-	account := pop3server.Account{Name: f.user.Name, Maildrop: f.user.Maildrop}
+	account := pop3server.Account{Name: f.user.Name, Maildrop: f.user.Maildrop, Expire: f.user.Keeping.Expire}
 	if !f.master {
 		account.View = d.view(f.user, app)
 	}

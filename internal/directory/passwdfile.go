@@ -59,7 +59,7 @@ func (p *PasswdFile) Lookup(_ context.Context, login pop3server.Login) (*User, e
 	if e == nil {
 		return nil, nil
 	}
-	return &User{Name: e.name, Secret: e.secret.field, Deny: e.deny(login), parsed: &e.secret}, nil
+	return &User{Name: e.name, Secret: e.secret.field, Deny: e.deny(login), Keeping: e.keeping, parsed: &e.secret}, nil
 }
 
 // secrets implements openBook.

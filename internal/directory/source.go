@@ -41,5 +41,7 @@ type User struct {
 	// View is what this user sees of the maildrop, nil for the default.
 	View *maildrop.View
 
+	Keeping Keeping
+
 	parsed *secret // Secret, where it was parsed already
 }

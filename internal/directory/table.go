@@ -27,6 +27,7 @@ type entry struct {
 	noLogin bool
 	limited bool           // only from nets
 	nets    []netip.Prefix // of allow_nets
+	keeping Keeping
 }
 
 // mayComeFrom reports whether allow_nets has the address.
@@ -163,13 +164,17 @@ func parseLine(line string) (e entry, ok bool, err error) {
 	return e, err == nil, err
 }
 
-// parseExtra reads the extra fields that keep somebody out. In a list of
-// networks "local" stands for connections without an address, and there are
+// parseExtra reads the extra fields that keep somebody out, and those that
+// bound what is kept. In a list of networks "local" stands for connections without an address, and there are
 // none of those.
 func (e *entry) parseExtra(text string) error {
 	for _, field := range strings.Fields(text) {
 		name, value, _ := strings.Cut(field, "=")
-		switch strings.ToLower(name) {
+		name = strings.ToLower(name)
+		if err := e.parseKeeping(name, value); err != nil {
+			return err
+		}
+		switch name {
 		case "nologin":
 			e.noLogin = true
 		case "allow_nets", "allow_real_nets":

@@ -24,13 +24,14 @@ const (
 	maxFile = 64 << 20
 )
 
-// watched is a file with passwords that is read again when it changed; while
+// watched is a file, with passwords mostly, that is read again when it changed; while
 // a change cannot be read, what was read before stays good.
 type watched[T any] struct {
 	path   string
 	what   string // the file is, for logs
 	parse  func(data []byte) (*T, error)
 	may    bool          // be missing, and counts as empty then
+	open   bool          // others may read it: there is no password in it
 	every  time.Duration // it is looked at no more often than this
 	logger *slog.Logger
 	value  atomic.Pointer[T]
@@ -92,7 +93,11 @@ func unchanged(a, b fs.FileInfo) bool {
 // read reads the file and puts what is in it in place.
 func (w *watched[T]) read() error {
 	w.looked = time.Now()
-	data, info, err := readFile(w.path)
+	read := readFile
+	if w.open {
+		read = func(path string) ([]byte, fs.FileInfo, error) { return ReadRegular(path, maxFile) }
+	}
+	data, info, err := read(w.path)
 	w.info, w.settled = info, info != nil && time.Since(info.ModTime()) > settleTime
 	if err != nil && !(w.may && errors.Is(err, fs.ErrNotExist)) {
 		return err

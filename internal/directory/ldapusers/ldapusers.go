@@ -42,6 +42,7 @@ type Options struct {
 	NameAttribute     string
 	PasswordAttribute string // with {SCHEME}hash; empty: passwords are checked by binding
 	MaildropAttribute string // empty: the maildrop is named as the user
+	QuotaAttribute    string // empty: there is none
 
 	Connections int // at most; 0: 8
 	Logger      *slog.Logger
@@ -132,6 +133,13 @@ func (s *Source) Lookup(ctx context.Context, login pop3server.Login) (*directory
 			return nil, fmt.Errorf("LDAP: the maildrop of %s, in %s, cannot be used: %w", entry.DN, a, err)
 		}
 	}
+	if a := s.opts.QuotaAttribute; a != "" {
+		if value := entry.GetEqualFoldAttributeValue(a); value != "" {
+			if err := user.Keeping.SetOctets(value); err != nil {
+				return nil, fmt.Errorf("LDAP: the quota of %s, in %s: %w", entry.DN, a, err)
+			}
+		}
+	}
 	if a := s.opts.PasswordAttribute; a != "" {
 		user.Secret = entry.GetEqualFoldAttributeValue(a)
 		return user, nil
@@ -145,7 +153,7 @@ func (s *Source) Lookup(ctx context.Context, login pop3server.Login) (*directory
 // whether it is there.
 func (s *Source) searches() bool {
 	o := &s.opts
-	return o.UserDN == "" || o.BindDN != "" || o.NameAttribute != "" || o.PasswordAttribute != "" || o.MaildropAttribute != ""
+	return o.UserDN == "" || o.BindDN != "" || o.NameAttribute != "" || o.PasswordAttribute != "" || o.MaildropAttribute != "" || o.QuotaAttribute != ""
 }
 
 // name gives the one name of a user: LDAP finds the same entry by many
@@ -175,7 +183,7 @@ func (s *Source) search(conn *ldap.Conn, name string) (*ldap.Entry, error) {
 	if s.opts.UserDN != "" {
 		base, scope, filter = fill(s.opts.UserDN, name, ldap.EscapeDN), ldap.ScopeBaseObject, "(objectClass=*)"
 	}
-	attributes := []string{s.opts.NameAttribute, s.opts.PasswordAttribute, s.opts.MaildropAttribute}
+	attributes := []string{s.opts.NameAttribute, s.opts.PasswordAttribute, s.opts.MaildropAttribute, s.opts.QuotaAttribute}
 	attributes = slices.DeleteFunc(attributes, func(a string) bool { return a == "" }) // as "" might be taken for all
 	if len(attributes) == 0 {
 		attributes = []string{"1.1"} // none: RFC 4511 section 4.5.1.8

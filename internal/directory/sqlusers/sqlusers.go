@@ -41,7 +41,8 @@ type Options struct {
 
 	// Query finds a user. {user}, {local}, {domain} and {ip} become bound
 	// parameters. Columns are known by their names: password, and if need be
-	// user, maildrop, nologin and allow_nets.
+	// user, maildrop, nologin, allow_nets, quota_octets,
+	// quota_messages and expire_days.
 	Query string
 
 	Connections int // at most; 0: 8
@@ -159,6 +160,7 @@ func failed(err error) error {
 // row is the columns that are known.
 type row struct {
 	password, user, maildrop, noLogin, allowNets sql.NullString
+	quotaOctets, quotaMessages, expireDays       sql.NullString
 }
 
 func scan(rows *sql.Rows) (row, error) {
@@ -168,12 +170,13 @@ func scan(rows *sql.Rows) (row, error) {
 		return r, err
 	}
 	into := map[string]*sql.NullString{"password": &r.password, "user": &r.user, "maildrop": &r.maildrop,
-		"nologin": &r.noLogin, "allow_nets": &r.allowNets}
+		"nologin": &r.noLogin, "allow_nets": &r.allowNets,
+		"quota_octets": &r.quotaOctets, "quota_messages": &r.quotaMessages, "expire_days": &r.expireDays}
 	targets := make([]any, len(columns))
 	for i, name := range columns {
 		name = strings.ToLower(name)
 		if into[name] == nil {
-			return r, fmt.Errorf("the query gives a column %q, which is none of password, user, maildrop, nologin and allow_nets: rename it with AS", name)
+			return r, fmt.Errorf("the query gives a column %q, which is none of password, user, maildrop, nologin, allow_nets, quota_octets, quota_messages and expire_days: rename it with AS", name)
 		}
 		targets[i] = into[name]
 		delete(into, name)
@@ -196,6 +199,16 @@ func (r row) asUser(login pop3server.Login) (*directory.User, error) {
 		}
 		if err := directory.CheckName(name); err != nil {
 			return nil, fmt.Errorf("database of users: a name in it cannot be used: %w", err)
+		}
+	}
+	for _, bound := range []struct {
+		column sql.NullString
+		set    func(string) error
+	}{{r.quotaOctets, u.Keeping.SetOctets}, {r.quotaMessages, u.Keeping.SetMessages}, {r.expireDays, u.Keeping.SetExpire}} {
+		if bound.column.Valid {
+			if err := bound.set(bound.column.String); err != nil {
+				return nil, fmt.Errorf("database of users: %w", err)
+			}
 		}
 	}
 	u.Deny = directory.Deny(truth(r.noLogin), r.allowNets.String, login)
