@@ -36,7 +36,7 @@ func Lookup(name, group string) (Identity, error) {
 		return id, fmt.Errorf("there is no user %q on this machine: set user to one of /etc/passwd", name)
 	}
 	if group != "" {
-		if id.GID, err = lookupGroup(group); err != nil {
+		if id.GID, err = LookupGroup(group); err != nil {
 			return id, err
 		}
 	}
@@ -68,7 +68,8 @@ func known(u *user.User) (id Identity, err error) {
 	return id, nil
 }
 
-func lookupGroup(name string) (int, error) {
+// LookupGroup finds a group by name or number.
+func LookupGroup(name string) (int, error) {
 	g, err := user.LookupGroup(name)
 	if err == nil {
 		return strconv.Atoi(g.Gid)

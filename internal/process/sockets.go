@@ -20,11 +20,11 @@ import (
 )
 
 const (
-	firstFD   = 3                              // of those that are handed on; systemd's SD_LISTEN_FDS_START
-	socketEnv = "POPLIN_SOCKETS"               // of an upgrade: a JSON list of what the descriptors are
-	readyFD   = firstFD                        // of an upgrade: where readiness is told; sockets follow
-	unixMark  = "unix:"                        // before the path in an address
-	allNames  = "pop3, pop3s, console or acme" // that a socket of systemd may have
+	firstFD   = 3                                    // of those that are handed on; systemd's SD_LISTEN_FDS_START
+	socketEnv = "POPLIN_SOCKETS"                     // of an upgrade: a JSON list of what the descriptors are
+	readyFD   = firstFD                              // of an upgrade: where readiness is told; sockets follow
+	unixMark  = "unix:"                              // before the path in an address
+	allNames  = "pop3, pop3s, lmtp, console or acme" // that a socket of systemd may have
 )
 
 // Sockets are the listening sockets of this process: those it inherited and
@@ -84,7 +84,7 @@ func inheritSystemd() (*Sockets, error) {
 		return nil, fmt.Errorf("LISTEN_FDS=%s does not go with LISTEN_FDNAMES=%s: set FileDescriptorName in each socket unit", count, names)
 	}
 	for i, name := range named {
-		if !slices.Contains([]string{"pop3", "pop3s", "console", "acme"}, name) {
+		if !slices.Contains([]string{"pop3", "pop3s", "lmtp", "console", "acme"}, name) {
 			return nil, fmt.Errorf("a socket unit hands over a socket named %q: set FileDescriptorName in it to %s", name, allNames)
 		}
 		l, err := listenerOf(firstFD + i)
@@ -136,17 +136,40 @@ func (s *Sockets) Listen(ctx context.Context, name string, addrs []string) ([]ne
 			take(have)
 			continue
 		}
-		network, at := "tcp", addr
-		if path, ok := strings.CutPrefix(addr, unixMark); ok {
-			network, at = "unix", path
-		}
-		l, err := new(net.ListenConfig).Listen(ctx, network, at)
+		l, err := listen(ctx, addr)
 		if err != nil {
 			return nil, &BindError{Name: name, Addr: addr, Err: err}
 		}
 		take(socket{Name: name, Addr: addr, l: l})
 	}
 	return all, nil
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	path, ok := strings.CutPrefix(addr, unixMark)
+	if !ok {
+		return new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	if errors.Is(err, unix.EADDRINUSE) && left(ctx, path) {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+		l, err = new(net.ListenConfig).Listen(ctx, "unix", path)
+	}
+	return l, err
+}
+
+// left tells whether a socket was left behind by a server that is gone.
+func left(ctx context.Context, path string) bool {
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeSocket {
+		return false
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, unix.ECONNREFUSED)
 }
 
 // BindError is why an address of the configuration could not be bound.
