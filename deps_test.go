@@ -28,10 +28,10 @@ maildrop < maildrop/memory, maildrop/maildir, maildrop/bucket, maildrop/maildrop
 pop3, sasl, internal/wire < pop3client
 pop3, sasl, internal/wire, maildrop, maildrop/view < pop3server
 pop3client, pop3server, maildrop/memory < pop3test
-maildrop < internal/delivery
 pop3client, maildrop < internal/fetch
 pop3 < internal/conformance
 pop3server < internal/directory, internal/guard
+internal/wire, maildrop, internal/directory < internal/delivery
 internal/directory < internal/directory/sqlusers, internal/directory/ldapusers, internal/directory/pamusers, internal/directory/oauthusers
 NONE < internal/certs, internal/process, internal/proxyproto
 EVERYTHING < internal/config
@@ -64,6 +64,7 @@ var libraries = map[string][]string{
 	"golang.org/x/term":                {"internal/cli"},
 	"github.com/pelletier/go-toml":     {"internal/config", "internal/cli"},
 	"github.com/go-crypt":              {"internal/directory", "internal/cli"},
+	"github.com/emersion/go-smtp":      {"internal/delivery"},
 	"github.com/emersion/go-sasl":      {"sasl", "pop3client", "pop3server", "pop3test", "internal/directory", "internal/fetch", "internal/cli"},
 	"github.com/aws/aws-sdk-go-v2":     {"maildrop/bucket"},
 	"github.com/prometheus":            {"internal/console", "internal/daemon"},

@@ -1,0 +1,88 @@
+package delivery
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// patience is how long a peer may say nothing, as RFC 5321 section
+	// 4.5.3.2.7 asks of servers.
+	patience = 5 * time.Minute
+
+	// pace is how many octets of a message extend the time for as much more.
+	// No command is that long.
+	pace = 64 << 10
+)
+
+// conn is a connection of an MTA with a deadline for each command as a whole,
+// and for each pace octets of a message.
+type conn struct {
+	net.Conn
+	end func() // called once, when it is closed
+
+	once     sync.Once
+	since    atomic.Int64 // when the time for what is read now began, in ns since 1970; 0: it has not
+	read     atomic.Int64 // octets since then
+	finished atomic.Bool
+	busy     atomic.Bool // a message is taken
+}
+
+var errLongLine = errors.New("the command is too long")
+
+// Read implements net.Conn. Where the connection is finished nothing more is
+// read.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.finished.Load() && !c.busy.Load() {
+		return 0, io.EOF
+	}
+	if !c.busy.Load() && c.read.Load() >= pace {
+		return 0, errLongLine
+	}
+	if c.since.Load() == 0 || c.read.Load() >= pace {
+		c.since.Store(time.Now().UnixNano())
+		c.read.Store(0)
+	}
+	c.Conn.SetReadDeadline(time.Unix(0, c.since.Load()).Add(patience))
+	n, err := c.Conn.Read(p)
+	c.read.Add(int64(n))
+	if err != nil && c.finished.Load() && !c.busy.Load() {
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+// Write implements net.Conn. A reply ends a command: the time for the next one
+// begins.
+func (c *conn) Write(p []byte) (int, error) {
+	c.since.Store(0)
+	c.read.Store(0)
+	c.Conn.SetWriteDeadline(time.Now().Add(patience))
+	return c.Conn.Write(p)
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.once.Do(c.end)
+	return c.Conn.Close()
+}
+
+// finish ends the connection behind the message that it is taking, or now.
+func (c *conn) finish() {
+	c.finished.Store(true)
+	if !c.busy.Load() {
+		c.Conn.SetReadDeadline(time.Unix(1, 0)) // wakes whoever reads
+	}
+}
+
+// connOf gives the conn below what go-smtp works with.
+func connOf(nc net.Conn) *conn {
+	if inner, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
+		nc = inner.NetConn()
+	}
+	return nc.(*conn)
+}
