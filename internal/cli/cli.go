@@ -35,6 +35,9 @@ type commands struct {
 	Serve    serveCmd    `cmd:"" help:"Serve POP3, as the configuration says."`
 	Demo     demoCmd     `cmd:"" help:"See it work: serve a few messages on this machine, retrieve and check them."`
 	User     userCmd     `cmd:"" help:"Add, change, remove and list users."`
+	Deliver  deliverCmd  `cmd:"" help:"Store a message from standard input."`
+	Quota    quotaCmd    `cmd:"" help:"Show how much of their quota users have taken."`
+	Expire   expireCmd   `cmd:"" help:"Remove messages that are older than they may get."`
 	Undelete undeleteCmd `cmd:"" help:"Bring back messages that were removed with undo."`
 	Who      whoCmd      `cmd:"" help:"Show who is connected."`
 	Kick     kickCmd     `cmd:"" help:"Cut sessions. No mail is deleted."`
@@ -81,13 +84,20 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitOK
 	case err != nil:
 		fmt.Fprintf(errOut, "poplin: %v (`poplin --help` shows what there is)\n", err)
+		if args[0] == deliverCommand {
+			return exitTryAgain // the sender of the message did nothing wrong
+		}
 		return exitUsage
 	}
+	var failed *notDelivered
 	switch err := parsed.Run(); {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errReported):
 		return exitFailure
+	case errors.As(err, &failed):
+		fmt.Fprintf(errOut, "poplin: %v\n", err)
+		return failed.code
 	case errors.As(err, new(notRun)):
 		fmt.Fprintf(errOut, "poplin: %v\n", err)
 		return exitNotRun

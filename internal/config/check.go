@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
+
+	"github.com/poplin-mail/poplin/internal/directory"
 )
 
 // checkUsers finds what a source of users still needs.
@@ -41,6 +44,19 @@ func (c *Config) checkUsers() error {
 	return nil
 }
 
+// checkDelivery finds what delivery still needs.
+func (c *Config) checkDelivery() error {
+	if len(c.LMTP.Listen) > 0 && slices.Equal(c.Users.Source, []string{OAuth}) {
+		return errors.New("lmtp.listen is set and users.source is \"oauth\" alone, which cannot say who gets mail: name another source behind it")
+	}
+	if c.LMTP.CatchAll != "" {
+		if err := directory.CheckName(c.LMTP.CatchAll); err != nil {
+			return fmt.Errorf("lmtp.catch_all: %w", err)
+		}
+	}
+	return nil
+}
+
 // Warnings says what is allowed and deserves a second look.
 func (c *Config) Warnings() []string {
 	var warnings []string
@@ -63,6 +79,11 @@ func (c *Config) Warnings() []string {
 	for _, addr := range c.Console.Listen {
 		if !loopback(addr) {
 			warnings = append(warnings, fmt.Sprintf("console.listen: %s can be reached from other machines: whoever does sees the metrics", addr))
+		}
+	}
+	for _, network := range c.LMTP.Trusted {
+		if prefix, err := netip.ParsePrefix(network); err == nil && prefix.Bits() == 0 {
+			warnings = append(warnings, "lmtp.trusted holds every address: whoever can connect can put mail into every maildrop")
 		}
 	}
 	if u, err := url.Parse(c.Users.LDAP.URL); err == nil && u.Scheme == "ldap" && !c.Users.LDAP.StartTLS && !loopbackHost(u.Hostname()) {

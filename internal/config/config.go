@@ -39,6 +39,18 @@ type Config struct {
 	Proxy struct {
 		Trusted []string // networks
 	}
+	LMTP struct {
+		Listen      []string
+		SocketMode  string
+		SocketGroup string
+		Trusted     []string // networks
+		Domains     []string
+		Separators  string
+		Aliases     string
+		CatchAll    string
+		MaxMessage  Octets
+		Sessions    int
+	}
 	Console struct {
 		Listen []string
 	}
@@ -92,6 +104,7 @@ type Config struct {
 			NameAttribute     string
 			PasswordAttribute string
 			MaildropAttribute string
+			QuotaAttribute    string
 			Conns             int
 		}
 		PAM struct {
@@ -109,6 +122,14 @@ type Config struct {
 			ClientSecretFile string
 			CAFile           string
 		}
+	}
+	Quota struct {
+		Octets   Octets
+		Messages int
+		Over     string // Temporary or Permanent
+	}
+	Retention struct {
+		Expire time.Duration
 	}
 	Views struct {
 		ReadOnly bool
@@ -156,7 +177,13 @@ const (
 	Email      = "email" // tls.client_name
 	CommonName = "cn"
 	UID        = "uid"
+
+	Temporary = "temporary" // quota.over
+	Permanent = "permanent"
 )
+
+// Octets is a size: in the file a number, or text such as "1GiB".
+type Octets int64
 
 // Default gives the configuration of an empty file.
 func Default() *Config {
@@ -168,6 +195,12 @@ func Default() *Config {
 	c.Maildrops.Store = Maildir
 	c.Maildrops.Path = "/var/mail/{user}"
 	c.Sandbox = true
+	c.LMTP.SocketMode = "0660"
+	c.LMTP.Trusted = []string{"127.0.0.0/8", "::1"}
+	c.LMTP.Separators = "+"
+	c.LMTP.MaxMessage = 100 << 20
+	c.LMTP.Sessions = 200
+	c.Quota.Over = Temporary
 	c.Console.Listen = []string{"127.0.0.1:8110"}
 	c.TLS.ClientName = Email
 	c.ACME.HTTPListen = ":80"
@@ -284,6 +317,9 @@ func (c *Config) check() error {
 		return errors.New("acme.domains is set: set acme.agree = true too, if you agree to the terms of the certificate authority")
 	}
 	if err := c.checkUsers(); err != nil {
+		return err
+	}
+	if err := c.checkDelivery(); err != nil {
 		return err
 	}
 	if c.Maildrops.UIDLFormat != "" && c.Maildrops.UIDL != "dovecot" {

@@ -94,6 +94,23 @@ uidl_format = "%08Xu%08Xv"
 trusted = ["192.0.2.1", "2001:db8::/32"]
 [console]
 listen = []
+[lmtp]
+listen = ["unix:/run/poplin/lmtp.sock", "127.0.0.1:24"]
+socket_mode = "0600"
+socket_group = "mail"
+trusted = "192.0.2.1"
+domains = "example.org"
+separators = "-"
+aliases = "aliases"
+catch_all = "anna"
+max_message = 1_000_000
+sessions = 9
+[quota]
+octets = "1GiB"
+messages = 1000
+over = "permanent"
+[retention]
+expire = "365d"
 [acme]
 domains = ["mail.example.org"]
 email = "anna@example.org"
@@ -126,6 +143,7 @@ filter = "(uid={user})"
 name_attribute = "uid"
 password_attribute = "userPassword"
 maildrop_attribute = "maildrop"
+quota_attribute = "quota"
 connections = 2
 [users.pam]
 service = "pop"
@@ -259,7 +277,13 @@ func TestErrors(t *testing.T) {
 		{"tls = { cert = \"x\" }", "f:1:9: unknown key tls.cert"},
 		{"tls.kee = \"x\"", "f:1:1: unknown key tls.kee; did you mean tls.key?"},
 		{"pop3 = 1", "f:1:1: unknown key pop3"},
-		{"[lmtp]\nlisten = []", "f:1:2: [lmtp] is not in this version"},
+		{"lmtp.listen = \"unix:lmtp.sock\"", "f:1:1: lmtp.listen: \"unix:lmtp.sock\" is not unix: and the whole path"},
+		{"lmtp.max_message = 1", "f:1:1: lmtp.max_message: it must be at least \"64KiB\""},
+		{"lmtp.separators = \"/\"", "f:1:1: lmtp.separators: \"/\" is none of"},
+		{"lmtp.catch_all = \"../x\"", "f: lmtp.catch_all: the user's name begins with"},
+		{"quota.octets = \"1 mile\"", "f:1:1: quota.octets: \"1 mile\" is no size"},
+		{"quota.octets = -1", "f:1:1: quota.octets: it must be a number of octets"},
+		{"lmtp.listen = \":24\"\nusers.source = \"oauth\"\nusers.oauth = {issuer=\"x\", audience=\"y\"}", "f: lmtp.listen is set and users.source is \"oauth\" alone"},
 		{"[fetch.work]\nserver = \"x\"", "f:1:2: [fetch] is not in this version"},
 		{"state = 1", "f:1:1: state: it must be a string"},
 		{"state = \"\"", "state: it must not be empty"},

@@ -11,6 +11,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/poplin-mail/poplin/internal/directory"
 )
 
 // position is where a key stands, from 1.
@@ -145,6 +147,15 @@ func (k key) set(c *Config, value any) error {
 			return fmt.Errorf("it must be a whole number, at least %d", k.least)
 		}
 		*field = int(n)
+	case *Octets:
+		n, err := octetsOf(value)
+		if err != nil {
+			return err
+		}
+		if n < Octets(k.least) {
+			return fmt.Errorf("it must be at least %s", Octets(k.least))
+		}
+		*field = n
 	case *time.Duration:
 		text, _ := value.(string)
 		d, err := Duration(text)
@@ -171,6 +182,30 @@ func Duration(text string) (time.Duration, error) {
 		err = errors.New("it is below zero")
 	}
 	return d, err
+}
+
+// octetsOf reads a size.
+func octetsOf(value any) (Octets, error) {
+	switch v := value.(type) {
+	case int64:
+		if v >= 0 {
+			return Octets(v), nil
+		}
+	case string:
+		n, err := directory.ParseOctets(v)
+		return Octets(n), err
+	}
+	return 0, errors.New(`it must be a number of octets, or a size in quotes such as "500MiB"`)
+}
+
+// String writes a size as the file has it.
+func (o Octets) String() string {
+	for i, unit := range []string{"TiB", "GiB", "MiB", "KiB"} {
+		if size := Octets(1) << (40 - 10*i); o >= size && o%size == 0 {
+			return strconv.Quote(strconv.FormatInt(int64(o/size), 10) + unit)
+		}
+	}
+	return strconv.FormatInt(int64(o), 10)
 }
 
 func (k key) checkText(text string) error {

@@ -14,7 +14,7 @@ import (
 type key struct {
 	name  string                  // with its section: "pop3.listen"
 	doc   string                  // for people, in sentences
-	field func(c *Config) any     // *string, *[]string, *bool, *int or *time.Duration
+	field func(c *Config) any     // *string, *[]string, *bool, *int, *Octets or *time.Duration
 	check func(text string) error // of a string, or of each string of a list; nil: any
 	least int64                   // of a number or a duration
 	path  bool                    // a file or folder, or a list of them: relative to the file's folder
@@ -31,6 +31,7 @@ var sections = []section{
 	{"pop3", "POP3 in clear text, until the client asks for TLS with STLS."},
 	{"pop3s", "POP3 inside TLS from the first octet. This is what mail programs should use (RFC 8314)."},
 	{"proxy", "Balancers before this server that say where a connection comes from, by the PROXY protocol, version 1 or 2."},
+	{"lmtp", "Mail from an MTA such as Postfix or Exim, by LMTP (RFC 2033). Whoever may connect may deliver to everybody: a unix socket is best."},
 	{"console", "Metrics for Prometheus at /metrics, and /healthz. It has no password: keep it to trusted networks."},
 	{"tls", "The certificate of POP3. TLS 1.2 is the least version. The files are read again when they change, and at SIGHUP."},
 	{"acme", "Certificates from an authority such as Let's Encrypt, fetched and renewed by the server itself (RFC 8555). They are kept below state."},
@@ -40,6 +41,8 @@ var sections = []section{
 	{"users.ldap", "Users in an LDAP directory, where users.source has \"ldap\"."},
 	{"users.pam", "Users that PAM knows, where users.source has \"pam\". It takes a program built with `make build-pam`."},
 	{"users.oauth", "Users of an OAuth 2.0 or OpenID Connect server, where users.source has \"oauth\": OAUTHBEARER and XOAUTH2."},
+	{"quota", "How much mail a user may keep, unless users.source says otherwise for one. It bounds delivery; mail that is there stays."},
+	{"retention", "How long mail is kept. `poplin expire` removes what is older, and so does the server once a day. Without a limit nothing is ever removed but by the user."},
 	{"views", "How users see their maildrops, unless their app password says otherwise (`poplin user app-password`)."},
 	{"limits", "What a client may take. Durations are written as \"90s\", \"10m\", \"1h30m\", days as \"30d\"."},
 	{"log", "Log lines go to standard error. They hold session=, user= and rip=, the remote IP address."},
@@ -47,9 +50,9 @@ var sections = []section{
 
 // later are sections that a program of this version does not know yet. They
 // are refused with a text of their own: a key without effect would lie.
-var later = []string{"lmtp", "fetch"}
+var later = []string{"fetch"}
 
-var keys = slices.Concat(serverKeys, tlsKeys, userKeys, limitKeys)
+var keys = slices.Concat(serverKeys, tlsKeys, userKeys, deliveryKeys, limitKeys)
 
 func notEmpty(text string) error {
 	if text == "" {
@@ -74,9 +77,21 @@ func oneOf(words ...string) func(string) error {
 	}
 }
 
+// socket takes what address takes, and the path of a unix socket.
+func socket(text string) error {
+	path, ok := strings.CutPrefix(text, "unix:")
+	if !ok {
+		return address(text)
+	}
+	if !strings.HasPrefix(path, "/") || len(path) > 107 {
+		return fmt.Errorf("%q is not unix: and the whole path of a socket, of 107 octets at most", text)
+	}
+	return nil
+}
+
 func address(text string) error {
 	if strings.HasPrefix(text, "unix:") {
-		return errors.New("POP3 listens on TCP addresses only, such as \"127.0.0.1:110\"")
+		return errors.New("this listens on TCP addresses only, such as \"127.0.0.1:110\"")
 	}
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
@@ -89,6 +104,24 @@ func address(text string) error {
 		if err := hostname(host); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// separators takes characters that may stand in the local part of an address.
+func separators(text string) error {
+	for _, r := range text {
+		if !strings.ContainsRune("+-_=#.", r) {
+			return fmt.Errorf("%q is none of the characters +-_=#. that may separate", string(r))
+		}
+	}
+	return nil
+}
+
+// mode takes the mode of a file.
+func mode(text string) error {
+	if n, err := strconv.ParseUint(text, 8, 16); err != nil || n > 0o777 {
+		return fmt.Errorf("%q is not a mode such as \"0660\"", text)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ var userKeys = []key{
 	{name: "users.sql.dsn_file", field: func(c *Config) any { return &c.Users.SQL.DSNFile }, path: true,
 		doc: "File that holds the dsn, instead of it."},
 	{name: "users.sql.query", field: func(c *Config) any { return &c.Users.SQL.Query },
-		doc: "The query that finds a user. {user}, {local}, {domain} and {ip} become bound parameters, never part of the text. Columns are known by name: password ({SCHEME}hash), and if need be user, maildrop, nologin (true keeps out), allow_nets."},
+		doc: "The query that finds a user. {user}, {local}, {domain} and {ip} become bound parameters, never part of the text. Columns are known by name: password ({SCHEME}hash), and if need be user, maildrop, nologin (true keeps out), allow_nets, quota_octets, quota_messages, expire_days."},
 	{name: "users.sql.connections", field: func(c *Config) any { return &c.Users.SQL.Conns }, least: 1,
 		doc: "Connections to the database at most."},
 
@@ -57,6 +57,8 @@ var userKeys = []key{
 		doc: "Attribute with the stored password, {SCHEME}hash, to check it here instead of by binding. Empty: by binding."},
 	{name: "users.ldap.maildrop_attribute", field: func(c *Config) any { return &c.Users.LDAP.MaildropAttribute },
 		doc: "Attribute with the name of the maildrop. Empty: the user's name."},
+	{name: "users.ldap.quota_attribute", field: func(c *Config) any { return &c.Users.LDAP.QuotaAttribute },
+		doc: "Attribute with the octets that the user may keep, such as 1GiB. Empty: as quota.octets."},
 	{name: "users.ldap.connections", field: func(c *Config) any { return &c.Users.LDAP.Conns }, least: 1,
 		doc: "Connections to the server at most."},
 

@@ -129,6 +129,8 @@ func value(field any) string {
 		return strconv.FormatBool(*v)
 	case *int:
 		return strconv.Itoa(*v)
+	case *Octets:
+		return v.String()
 	case *time.Duration:
 		return quote(short(*v))
 	}

@@ -4,12 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"syscall"
 )
 
 // bindError tells what to do where an address cannot be bound.
 func bindError(protocol, addr string, err error) error {
 	_, port, _ := net.SplitHostPort(addr)
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			return fmt.Errorf("%s.listen: %s is there already: another server, perhaps another poplin, listens on it (`ss -lxp` shows it), or it is no socket", protocol, path)
+		case errors.Is(err, syscall.ENOENT):
+			return fmt.Errorf("%s.listen: the folder of %s does not exist: make it, or let systemd do so (RuntimeDirectory=)", protocol, path)
+		}
+		return fmt.Errorf("%s.listen: %w", protocol, err)
+	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%s.listen: %s is in use: another server, perhaps another poplin, listens there (`ss -ltnp 'sport = :%s'` shows it)", protocol, addr, port)

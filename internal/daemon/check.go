@@ -10,6 +10,7 @@ import (
 
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/directory"
+	"github.com/poplin-mail/poplin/internal/process"
 )
 
 // CheckFiles reads the files that the configuration names, but for the users
@@ -51,6 +52,14 @@ func CheckFiles(cfg *config.Config) []error {
 		_, err := secretOf("", u.OAuth.ClientSecretFile)
 		note("users.oauth.client_secret_file", err)
 		note("users.oauth.ca_file", checkAuthorities(u.OAuth.CAFile))
+	}
+	if cfg.LMTP.Aliases != "" {
+		_, err := directory.NewAddresses(nil, directory.AddressOptions{Aliases: cfg.LMTP.Aliases})
+		note("lmtp.aliases", err)
+	}
+	if cfg.LMTP.SocketGroup != "" {
+		_, err := process.LookupGroup(cfg.LMTP.SocketGroup)
+		note("lmtp.socket_group", err)
 	}
 	return wrong
 }

@@ -60,6 +60,7 @@ func rules(cfg *config.Config, program string) process.Rules {
 	}
 	u := &cfg.Users
 	r.ReadFile(cfg.File, program, cfg.TLS.ClientCA, cfg.ACME.ServerCA, u.AppPasswords, u.MasterFile)
+	r.ReadFile(cfg.LMTP.Aliases)
 	r.ReadFile(cfg.TLS.Certificate...)
 	r.ReadFile(cfg.TLS.Key...)
 	for _, source := range u.Source {

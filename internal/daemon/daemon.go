@@ -33,6 +33,7 @@ type Daemon struct {
 	certs  *certs.Certificates
 	store  maildrop.Store
 	server *pop3server.Server
+	intake intake
 
 	operator operator
 
@@ -47,8 +48,8 @@ type Daemon struct {
 
 // Addr is an address that a Daemon listens on.
 type Addr struct {
-	Protocol string // "pop3", "pop3s" for TLS from the first octet, or "console"
-	Addr     *net.TCPAddr
+	Protocol string // "pop3", "pop3s" for TLS from the first octet, "lmtp", "console" or "acme"
+	Addr     net.Addr
 }
 
 // New assembles a Daemon: it reads the users and the certificate, which it
@@ -69,6 +70,10 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	if d.users, err = newDirectory(cfg, logger); err != nil {
 		return nil, err
 	}
+	if err := d.newIntake(); err != nil {
+		d.users.Close()
+		return nil, err
+	}
 	d.guard = newGuard(cfg, logger)
 	d.operator.metrics = console.NewMetrics()
 	limits := cfg.Limits
@@ -84,6 +89,8 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 		WriteTimeout:          limits.WriteTimeout,
 		HandshakeTimeout:      limits.HandshakeTimeout,
 		LoginDelay:            limits.LoginDelay,
+		Expire:                cfg.Retention.Expire,
+		ExpireByUser:          true,
 		MaxSessions:           limits.Sessions,
 		MaxSessionsPerAddr:    limits.SessionsPerAddress,
 		MaxSessionsPerNetwork: limits.SessionsPerNetwork,
@@ -181,7 +188,10 @@ func (d *Daemon) retire(ctx context.Context) {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.Limits.UpgradeGrace)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- d.server.Retire(grace) }()
+	go func() {
+		d.intake.shutdown(grace)
+		ended <- d.server.Retire(grace)
+	}()
 	select {
 	case err := <-ended:
 		if err != nil {
@@ -196,7 +206,13 @@ func (d *Daemon) retire(ctx context.Context) {
 // no use afterwards.
 func (d *Daemon) Shutdown(ctx context.Context) error {
 	d.operator.draining.Store(true)
+	delivered := make(chan struct{})
+	go func() {
+		defer close(delivered)
+		d.intake.shutdown(ctx)
+	}()
 	err := d.server.Shutdown(ctx)
+	<-delivered
 	d.operator.close()
 	d.stop()
 	d.serving.Wait()
@@ -223,6 +239,10 @@ func (d *Daemon) Reload() error {
 	var errs []error
 	if err := d.certs.Reload(); err != nil {
 		d.log.Error("certificate cannot be read: the one in use stays", "error", err)
+		errs = append(errs, err)
+	}
+	if err := d.intake.reload(); err != nil {
+		d.log.Error("aliases cannot be read: those known before stay", "error", err)
 		errs = append(errs, err)
 	}
 	if err := d.users.Reload(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/internal/delivery"
 	"github.com/poplin-mail/poplin/internal/process"
 	"github.com/poplin-mail/poplin/internal/proxyproto"
 	"github.com/poplin-mail/poplin/pop3server"
@@ -32,6 +33,7 @@ func Listen(ctx context.Context, cfg *config.Config, sockets *process.Sockets, l
 	}{
 		{"pop3", cfg.POP3.Listen},
 		{"pop3s", cfg.POP3S.Listen},
+		{"lmtp", cfg.LMTP.Listen},
 		{"console", cfg.Console.Listen},
 		{"acme", acmeListen(cfg)},
 	} {
@@ -45,13 +47,18 @@ func Listen(ctx context.Context, cfg *config.Config, sockets *process.Sockets, l
 			return nil, err
 		}
 		for _, b := range bound {
-			addr, ok := b.Addr().(*net.TCPAddr)
-			if !ok {
+			_, tcp := b.Addr().(*net.TCPAddr)
+			if !tcp && part.protocol != "lmtp" {
+				err = fmt.Errorf("%s: the socket %s that was handed over is not of TCP", part.protocol, b.Addr())
+			} else if !tcp {
+				err = openTo(cfg, b.Addr().String())
+			}
+			if err != nil {
 				sockets.Close()
-				return nil, fmt.Errorf("%s: the socket %s that was handed over is not of TCP", part.protocol, b.Addr())
+				return nil, err
 			}
 			l.all = append(l.all, b)
-			l.addrs = append(l.addrs, Addr{part.protocol, addr})
+			l.addrs = append(l.addrs, Addr{part.protocol, b.Addr()})
 		}
 	}
 	for _, unused := range sockets.CloseUnused() {
@@ -82,18 +89,20 @@ func (d *Daemon) Serve(l *Listeners) {
 			d.acme = listener // served by the certificates
 			continue
 		}
-		if protocol != "console" && len(trusted) > 0 {
+		if protocol != "console" && protocol != "lmtp" && len(trusted) > 0 {
 			listener = proxyproto.Listener(listener, trusted, d.cfg.Limits.HandshakeTimeout, d.log)
 		}
 		serve := d.server.Serve
 		switch protocol {
 		case "pop3s":
 			serve = d.server.ServeTLS
+		case "lmtp":
+			serve = d.intake.server.Serve
 		case "console":
 			serve = d.operator.console.Serve
 		}
 		d.serving.Go(func() {
-			if err := serve(listener); err != nil && !errors.Is(err, pop3server.ErrServerClosed) {
+			if err := serve(listener); err != nil && !errors.Is(err, pop3server.ErrServerClosed) && !errors.Is(err, delivery.ErrServerClosed) {
 				select {
 				case d.failed <- fmt.Errorf("%s: %w", listener.Addr(), err):
 				default:
@@ -102,4 +111,5 @@ func (d *Daemon) Serve(l *Listeners) {
 		})
 	}
 	d.serving.Go(func() { d.certs.Run(ctx) })
+	d.serving.Go(func() { d.expireDaily(ctx) })
 }

@@ -101,7 +101,7 @@ func openLDAP(cfg *config.Config, logger *slog.Logger) (directory.Source, error)
 		URL: c.URL, StartTLS: c.StartTLS, CA: authorities,
 		BindDN: c.BindDN, BindPassword: password,
 		Base: c.Base, Filter: c.Filter, UserDN: c.UserDN,
-		NameAttribute: c.NameAttribute, PasswordAttribute: c.PasswordAttribute, MaildropAttribute: c.MaildropAttribute,
+		NameAttribute: c.NameAttribute, PasswordAttribute: c.PasswordAttribute, MaildropAttribute: c.MaildropAttribute, QuotaAttribute: c.QuotaAttribute,
 		Connections: c.Conns, Logger: logger,
 	})
 	if err != nil {

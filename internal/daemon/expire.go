@@ -1,0 +1,109 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/internal/directory"
+	"github.com/poplin-mail/poplin/maildrop"
+	"github.com/poplin-mail/poplin/maildrop/maildir"
+)
+
+// sweepEvery is how often the server removes what is too old: retention is
+// counted in days.
+const sweepEvery = 24 * time.Hour
+
+// Expiry removes messages that are older than they may get.
+type Expiry struct {
+	cfg   *config.Config
+	users *directory.Directory
+	store *maildir.Store
+	log   *slog.Logger
+}
+
+// NewExpiry makes an Expiry for a command; done gives back what it holds.
+func NewExpiry(cfg *config.Config, logger *slog.Logger) (e *Expiry, done func(), err error) {
+	store, err := newStore(cfg, logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, ok := store.(*maildir.Store)
+	if !ok {
+		return nil, nil, fmt.Errorf("maildrops.store is %q: it keeps nothing that could be too old", cfg.Maildrops.Store)
+	}
+	users, err := newDirectory(cfg, logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Expiry{cfg, users, files, logger}, func() { users.Close() }, nil
+}
+
+// Names gives the maildrops that there are.
+func (e *Expiry) Names(ctx context.Context) ([]string, error) { return e.store.Names(ctx) }
+
+// Expired is what was too old in a maildrop.
+type Expired struct {
+	Maildrop string        `json:"maildrop"`
+	Age      time.Duration `json:"-"` // that messages may reach; 0: any
+	maildrop.Usage
+}
+
+// Run removes what is too old in the maildrop of that name, or with dry tells
+// what that is. Where a session is open the error wraps maildrop.ErrInUse.
+func (e *Expiry) Run(ctx context.Context, name string, dry bool) (Expired, error) {
+	x := Expired{Maildrop: name, Age: e.cfg.Retention.Expire}
+	u, err := e.users.Recipient(ctx, name)
+	if err != nil {
+		return x, err
+	}
+	if u != nil && u.Keeping.Expire != nil {
+		x.Age = *u.Keeping.Expire
+	}
+	if x.Age == 0 {
+		return x, nil
+	}
+	x.Usage, err = e.store.Expire(ctx, name, time.Now().Add(-x.Age), dry)
+	return x, err
+}
+
+// expireDaily removes what is too old in all maildrops, once a day, until ctx
+// ends. A maildrop in which a session is open has its turn the next day.
+func (d *Daemon) expireDaily(ctx context.Context) {
+	files, ok := d.store.(*maildir.Store)
+	if !ok {
+		return
+	}
+	e := &Expiry{d.cfg, d.users, files, d.log}
+	for wait := time.Minute; ; wait = sweepEvery { // not while a restart is under way
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+			e.all(ctx)
+		}
+	}
+}
+
+func (e *Expiry) all(ctx context.Context) {
+	names, err := e.Names(ctx)
+	if err != nil {
+		e.log.Error("messages that are too old were not looked for", "error", err)
+		return
+	}
+	for _, name := range names {
+		x, err := e.Run(ctx, name, false)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, maildrop.ErrInUse):
+		case err != nil:
+			e.log.Warn("messages that are too old were not removed", "maildrop", name, "error", err)
+		case x.Messages > 0:
+			e.log.Info("messages expired", "maildrop", name, "messages", x.Messages, "octets", x.Octets, "age", x.Age.String())
+		}
+	}
+}
