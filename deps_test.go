@@ -28,7 +28,9 @@ maildrop < maildrop/memory, maildrop/maildir, maildrop/bucket, maildrop/maildrop
 pop3, sasl, internal/wire < pop3client
 pop3, sasl, internal/wire, maildrop, maildrop/view < pop3server
 pop3client, pop3server, maildrop/memory < pop3test
-pop3client, maildrop < internal/fetch
+internal/wire < internal/fetch/disk
+internal/fetch/disk < internal/fetch/journal, internal/fetch/target
+pop3client, maildrop, internal/fetch/journal, internal/fetch/target < internal/fetch
 pop3 < internal/conformance
 pop3server < internal/directory, internal/guard
 internal/wire, maildrop, internal/directory < internal/delivery
@@ -64,12 +66,14 @@ var libraries = map[string][]string{
 	"golang.org/x/term":                {"internal/cli"},
 	"github.com/pelletier/go-toml":     {"internal/config", "internal/cli"},
 	"github.com/go-crypt":              {"internal/directory", "internal/cli"},
-	"github.com/emersion/go-smtp":      {"internal/delivery"},
+	"github.com/emersion/go-smtp":      {"internal/delivery", "internal/fetch/target"},
+	"github.com/emersion/go-imap":      {"internal/fetch/target"},
+	"github.com/emersion/go-message":   {"internal/fetch/target"},
 	"github.com/emersion/go-sasl":      {"sasl", "pop3client", "pop3server", "pop3test", "internal/directory", "internal/fetch", "internal/cli"},
 	"github.com/aws/aws-sdk-go-v2":     {"maildrop/bucket"},
 	"github.com/prometheus":            {"internal/console", "internal/daemon"},
 	"go.opentelemetry.io":              {"internal/console", "internal/daemon"},
-	"golang.org/x/sys":                 {"maildrop/maildir", "internal/directory", "internal/daemon", "internal/cli", "internal/process", "internal/certs"},
+	"golang.org/x/sys":                 {"maildrop/maildir", "internal/directory", "internal/daemon", "internal/cli", "internal/process", "internal/certs", "internal/fetch/disk", "internal/fetch/target"},
 	"github.com/xdg-go":                {"sasl"},
 	"github.com/jackc/pgx":             {"internal/directory/sqlusers"},
 	"github.com/go-sql-driver/mysql":   {"internal/directory/sqlusers"},
