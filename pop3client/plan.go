@@ -11,6 +11,18 @@ import (
 	"github.com/poplin-mail/poplin/pop3"
 )
 
+// ListUidl gives what List and Uidl give, and asks for both in one write where
+// the server has PIPELINING. The unique-ids are nil where the server refuses
+// UIDL; a server whose LIST and UIDL name different messages is a
+// *ProtocolError.
+func (c *Client) ListUidl(ctx context.Context) ([]pop3.Listing, []pop3.UID, error) {
+	caps, err := c.capabilities(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.lists(ctx, RetrieveOptions{}, pipelined(caps, 0) > 1)
+}
+
 // plan gives the messages to retrieve with what is known about them.
 func (c *Client) plan(ctx context.Context, opts RetrieveOptions, pipelining bool) ([]item, error) {
 	for _, n := range opts.Numbers {

@@ -43,11 +43,6 @@ func (s staging) Stage(id string) (*Stage, error) {
 // Discard implements Target.
 func (s staging) Discard(id string) { s.fs.Remove(s.path(id)) }
 
-// open opens a staged message.
-func (s staging) open(id string) (disk.File, error) {
-	return s.fs.OpenFile(s.path(id), os.O_RDONLY|unix.O_NOFOLLOW, 0)
-}
-
 // sync makes staged messages durable.
 func (s staging) sync(batch []*Message) []error {
 	errs := make([]error, len(batch))

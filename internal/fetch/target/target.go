@@ -16,6 +16,7 @@ package target
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -71,6 +72,13 @@ type Sum [16]byte
 
 // String gives it in hexadecimal.
 func (s Sum) String() string { return fmt.Sprintf("%x", s[:]) }
+
+// ParseSum reads what String gives. What is none gives a Sum that no message
+// has.
+func ParseSum(text string) (s Sum) {
+	hex.Decode(s[:], []byte(text)[:min(len(text), 2*len(s))])
+	return s
+}
 
 // Outcome is how far a delivery came.
 type Outcome uint8

@@ -1,0 +1,263 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/fetch/journal"
+	"github.com/poplin-mail/poplin/internal/fetch/target"
+)
+
+// delivery is what goes on behind the retrieval of a session: a worker for each
+// target, which takes messages as fast as it can, many at once.
+type delivery struct {
+	run     *run
+	cancel  context.CancelCauseFunc
+	workers []*worker // by target
+	ended   chan struct{}
+	end     sync.Once
+
+	came   []item // the messages that were retrieved, or in part
+	header headerOf
+	lines  lines
+
+	mu      sync.Mutex
+	missing map[journal.Key]int // targets that do not have a message yet
+	waiting int64               // octets that are staged and not delivered
+	idle    chan struct{}       // closed when little of that is left
+}
+
+// worker delivers to one target.
+type worker struct {
+	d     *delivery
+	index int // of the target
+	queue chan parcel
+}
+
+// parcel is a message that is staged.
+type parcel struct {
+	order
+	message *target.Message
+	fact    journal.Fact
+}
+
+// A batch is what is made durable at once.
+const (
+	batchMessages = 128
+	batchOctets   = 16 << 20
+)
+
+// newDelivery starts the workers. They call cancel where the run cannot go on.
+func (r *run) newDelivery(ctx context.Context, cancel context.CancelCauseFunc) *delivery {
+	d := &delivery{run: r, cancel: cancel, ended: make(chan struct{}), missing: make(map[journal.Key]int)}
+	var work sync.WaitGroup
+	for i := range r.Targets {
+		w := &worker{d, i, make(chan parcel, chunkMessages)}
+		d.workers = append(d.workers, w)
+		work.Go(func() { w.run(ctx) })
+	}
+	go func() {
+		work.Wait()
+		close(d.ended)
+	}()
+	return d
+}
+
+// finish lets the workers end behind what they have, and gives what is closed
+// then.
+func (d *delivery) finish() <-chan struct{} {
+	d.end.Do(func() {
+		for _, w := range d.workers {
+			close(w.queue)
+		}
+	})
+	return d.ended
+}
+
+// backlog is how much may be staged when the next chunk begins.
+const backlog = 32 << 20
+
+// drained gives what is closed when little is staged.
+func (d *delivery) drained() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	idle := make(chan struct{})
+	d.idle = idle
+	d.release()
+	return idle
+}
+
+// release lets go whoever waits for little to be staged. The caller holds mu.
+func (d *delivery) release() {
+	if d.idle != nil && d.waiting <= backlog {
+		close(d.idle)
+		d.idle = nil
+	}
+}
+
+// stage opens the staging of the targets that lack a message.
+func (d *delivery) stage(o order) (all []staging) {
+	for _, i := range o.to {
+		if d.workers[i].isDown() {
+			continue
+		}
+		s, err := d.run.Targets[i].Stage(o.id)
+		if err != nil {
+			d.workers[i].fall(err)
+			continue
+		}
+		all = append(all, staging{d.workers[i], s})
+	}
+	return all
+}
+
+// hand gives a message that came whole to the workers.
+func (d *delivery) hand(o order, staged []staging, fact journal.Fact) {
+	d.mu.Lock()
+	d.missing[o.Key] = len(o.to)
+	d.mu.Unlock()
+	for _, s := range staged {
+		m, err := s.stage.Finish(o.id)
+		if err != nil {
+			s.worker.fall(err)
+			continue
+		}
+		d.mu.Lock()
+		d.waiting += m.Octets
+		d.mu.Unlock()
+		s.worker.queue <- parcel{o, m, fact}
+	}
+}
+
+// arrived notes that a target has a message.
+func (d *delivery) arrived(k journal.Key) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.missing[k]--; d.missing[k] == 0 {
+		delete(d.missing, k)
+		d.run.opts.Watch.safe()
+	}
+}
+
+// fall notes that the target takes nothing more.
+func (w *worker) fall(err error) {
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	if w.d.run.down[w.index] == nil {
+		w.d.run.fall(w.index, err)
+	}
+}
+
+func (w *worker) isDown() bool {
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	return w.d.run.down[w.index] != nil
+}
+
+// run delivers until the queue is closed. What the target cannot take is taken
+// out of its staging: it comes again in another run.
+func (w *worker) run(ctx context.Context) {
+	for first := range w.queue {
+		batch, octets := []parcel{first}, first.message.Octets
+		for more := true; more && len(batch) < batchMessages && octets < batchOctets; {
+			select {
+			case p, open := <-w.queue:
+				if more = open; open {
+					batch, octets = append(batch, p), octets+p.message.Octets
+				}
+			default:
+				more = false
+			}
+		}
+		if ctx.Err() != nil || w.isDown() {
+			for _, p := range batch {
+				w.target().Discard(p.message.ID)
+			}
+		} else {
+			w.deliver(ctx, batch)
+		}
+		w.d.mu.Lock()
+		w.d.waiting -= octets
+		w.d.release()
+		w.d.mu.Unlock()
+	}
+}
+
+func (w *worker) target() target.Target { return w.d.run.Targets[w.index] }
+func (w *worker) name() string          { return w.d.run.names[w.index] }
+
+// write writes to the journal. Without it nothing can go on.
+func (w *worker) write(records []journal.Record) bool {
+	if err := w.d.run.write(records...); err != nil {
+		w.d.cancel(err)
+		return false
+	}
+	return true
+}
+
+// deliver brings a batch into the target, in the order that package target
+// prescribes.
+func (w *worker) deliver(ctx context.Context, batch []parcel) {
+	t := w.target()
+	messages := make([]*target.Message, len(batch))
+	for i, p := range batch {
+		messages[i] = p.message
+	}
+	notes, errs := t.Prepare(ctx, messages)
+	var records []journal.Record
+	var ready []parcel
+	messages = messages[:0]
+	for i, p := range batch {
+		if errs[i] != nil {
+			t.Discard(p.message.ID)
+			w.refused(p, errs[i], nil)
+			continue
+		}
+		ready, messages = append(ready, p), append(messages, p.message)
+		records = append(records, journal.Intent{Key: p.Key, Target: w.name(), ID: p.message.ID, Octets: p.message.Octets,
+			Sum: p.message.Sum.String(), Note: notes[i], Fact: p.fact})
+	}
+	if len(ready) == 0 || !w.write(records) {
+		return
+	}
+	records = records[:0]
+	now := time.Now()
+	errs = t.Deliver(ctx, messages)
+	for i, p := range ready {
+		if errs[i] == nil {
+			records = append(records, journal.Done{Key: p.Key, Target: w.name(), Fact: p.fact, At: now})
+		} else {
+			records = w.refused(p, errs[i], records)
+		}
+	}
+	if !w.write(records) {
+		return
+	}
+	for i, p := range ready {
+		if errs[i] == nil {
+			t.Discard(p.message.ID)
+			w.d.arrived(p.Key)
+			w.d.run.tell(Event{Kind: Delivered, UID: p.UID, Octets: p.message.Octets, Target: w.name()})
+		} else if isRefusal(errs[i]) {
+			t.Discard(p.message.ID)
+		}
+	}
+}
+
+// refused deals with a message that was not taken. Where the target itself
+// fails, how far the delivery came is found out in the next run.
+func (w *worker) refused(p parcel, err error, records []journal.Record) []journal.Record {
+	if !isRefusal(err) {
+		w.fall(err)
+		return records
+	}
+	w.d.run.note(p.order, w.name(), err.Error())
+	return append(records, journal.Failed{Key: p.Key, Target: w.name(), Reason: err.Error(), At: time.Now()})
+}
+
+func isRefusal(err error) bool {
+	var r *target.Refusal
+	return errors.As(err, &r)
+}

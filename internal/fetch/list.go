@@ -1,0 +1,199 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/fetch/journal"
+	"github.com/poplin-mail/poplin/pop3client"
+)
+
+// item is a message on the server in this session.
+type item struct {
+	journal.Key
+	number int
+	size   int64 // announced; -1: it is not
+}
+
+// list gives the messages that there are, oldest first. Messages that share a
+// unique-id are told apart by their order.
+func (r *run) list(ctx context.Context) ([]item, error) {
+	r.opts.Watch.stage("listing")
+	listings, uids, err := r.client.ListUidl(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]item, len(listings))
+	seen := make(map[string]int, len(listings))
+	for i, l := range listings {
+		uid := ""
+		if uids != nil {
+			uid = uids[i].UID
+		} else if uid, err = r.header(ctx, l.Number); err != nil {
+			return nil, fmt.Errorf("the server has no UIDL, and its messages cannot be told by their headers: %w", err)
+		} else if uid == "" {
+			uid = "none"
+		}
+		items[i] = item{journal.Key{UID: uid, Index: seen[uid]}, l.Number, l.Octets}
+		seen[uid]++
+	}
+	return items, nil
+}
+
+// header asks for the header of a message, and gives its hash.
+func (r *run) header(ctx context.Context, number int) (string, error) {
+	m, err := r.client.Top(ctx, number, 0)
+	if err != nil {
+		return "", err
+	}
+	var h headerOf
+	var l lines
+	l.begin(&h)
+	if _, err := m.WriteTo(&l); err != nil {
+		return "", err
+	}
+	l.end()
+	return h.hash(), nil
+}
+
+// reconcile brings the journal up to date with the server: what is gone, what
+// is back, and what has become another message.
+func (r *run) reconcile(ctx context.Context, items []item) error {
+	here := make(map[journal.Key]bool, len(items))
+	for _, it := range items {
+		here[it.Key] = true
+	}
+	var gone []*journal.Entry
+	live, fresh := 0, len(items)
+	r.journal.View(func(e *journal.Entry) {
+		if !e.At.IsZero() && here[e.Key] {
+			fresh--
+		}
+		if !e.Gone.IsZero() {
+			return
+		}
+		if !e.At.IsZero() {
+			live++
+		}
+		if !here[e.Key] {
+			gone = append(gone, e)
+		}
+	})
+	vanished := slices.DeleteFunc(slices.Clone(gone), func(e *journal.Entry) bool { return e.At.IsZero() || e.Marked })
+	var records []journal.Record
+	if live >= leastUIDs && len(vanished)*5 > live*4 && fresh*2 > live {
+		moved, err := r.renumbered(ctx, items, vanished, fresh)
+		if err != nil {
+			return err
+		}
+		for _, m := range moved {
+			records = append(records, m)
+			gone = slices.DeleteFunc(gone, func(e *journal.Entry) bool { return e.Key == m.Key })
+		}
+	}
+	now := time.Now()
+	for _, e := range gone {
+		if len(e.Intents) == 0 {
+			records = append(records, journal.Gone{Key: e.Key, At: now})
+		}
+	}
+	again, err := r.verify(ctx, items)
+	if err != nil {
+		return err
+	}
+	return r.write(append(records, again...)...)
+}
+
+// write writes to the journal.
+func (r *run) write(records ...journal.Record) error {
+	if err := r.journal.Write(records...); err != nil {
+		return lasting("%w", err)
+	}
+	return nil
+}
+
+// leastUIDs is how many messages must be known before a change of their
+// unique-ids says anything.
+const leastUIDs = 10
+
+// renumbered decides what to do where most unique-ids have changed.
+func (r *run) renumbered(ctx context.Context, items []item, vanished []*journal.Entry, fresh int) ([]journal.Moved, error) {
+	switch r.opts.UIDs {
+	case NewUIDs:
+		return nil, nil
+	case StopUIDs:
+		return nil, lasting("%d of the messages that were on the server are gone at once, and %d unknown ones are there: the server was replaced, or numbers its mail anew, and all of it would come again. "+
+			"Nothing was fetched. Run once with --uids=match to find the known messages by their headers, or with --uids=new to take all for new", len(vanished), fresh)
+	}
+	known := make(map[string][]journal.Key)
+	for _, e := range vanished {
+		if e.Hash != "" {
+			known[e.Hash] = append(known[e.Hash], e.Key)
+		}
+	}
+	r.opts.Watch.stage("matching headers")
+	var moved []journal.Moved
+	for _, it := range items {
+		unknown := false
+		r.journal.Look(it.Key, func(e *journal.Entry) { unknown = e == nil || e.At.IsZero() })
+		if !unknown {
+			continue
+		}
+		hash, err := r.header(ctx, it.number)
+		if err != nil {
+			return nil, fmt.Errorf("headers cannot be matched: %w", err)
+		}
+		if keys := known[hash]; len(keys) > 0 {
+			known[hash] = keys[1:]
+			moved = append(moved, journal.Moved{Key: keys[0], To: it.Key})
+		}
+	}
+	return moved, nil
+}
+
+// verify looks at messages that are listed again after they were gone, or have
+// another size than they had: some servers give a unique-id to another message,
+// which must not be taken for the one that is known. The header decides; where
+// the server does not show it, the size.
+func (r *run) verify(ctx context.Context, items []item) (records []journal.Record, err error) {
+	for _, it := range items {
+		var known journal.Entry
+		r.journal.Look(it.Key, func(e *journal.Entry) {
+			if e != nil {
+				known = *e
+			}
+		})
+		back := !known.Gone.IsZero()
+		sized := known.Size > 0 && it.size > 0 && known.Size != it.size
+		if known.At.IsZero() || !back && !sized {
+			if back {
+				records = append(records, journal.Back{Key: it.Key})
+			}
+			continue
+		}
+		same := !sized
+		if known.Hash != "" {
+			hash, err := r.header(ctx, it.number)
+			var refused *pop3client.MessageError
+			switch {
+			case err == nil:
+				same = hash == known.Hash
+			case !errors.As(err, &refused) && !refusal(err):
+				return nil, err
+			}
+		}
+		switch {
+		case !same:
+			records = append(records, journal.Renewed{Key: it.Key})
+		case back:
+			records = append(records, journal.Back{Key: it.Key})
+		}
+		if same && sized {
+			records = append(records, journal.Sized{Key: it.Key, Size: it.size})
+		}
+	}
+	return records, nil
+}

@@ -1,0 +1,69 @@
+package fetch
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Report is what a run did, or with Options.DryRun would do.
+type Report struct {
+	Account   string          `json:"account"`
+	Listed    int             `json:"listed"`    // messages on the server, at first
+	Retrieved int             `json:"retrieved"` // in whole, or their header
+	Octets    int64           `json:"octets"`    // of these
+	Delivered int             `json:"delivered"` // in all targets, of these and of earlier ones
+	Deleted   int             `json:"deleted"`   // on the server, as it has confirmed
+	Skipped   int             `json:"skipped"`   // too large, or failed too often
+	Failed    []FailedMessage `json:"failed,omitempty"`
+	Down      []string        `json:"down,omitempty"` // targets, with the reason
+	Plan      []Step          `json:"plan,omitempty"` // of a dry run
+}
+
+// FailedMessage is a message that is not delivered.
+type FailedMessage struct {
+	UID    string `json:"uid"`
+	Target string `json:"target,omitempty"` // empty: the server does not give it
+	Reason string `json:"reason"`
+	Count  int    `json:"count"` // how often
+}
+
+// Step is what would be done with a message.
+type Step struct {
+	Number   int    `json:"number"`
+	UID      string `json:"uid"`
+	Octets   int64  `json:"octets"` // -1: not known
+	Retrieve bool   `json:"retrieve"`
+	Delete   bool   `json:"delete"`
+	Why      string `json:"why,omitempty"`
+}
+
+// Trouble is why a run did not do all that it should.
+type Trouble struct {
+	Temporary bool // the next run may go well without anybody doing anything
+	Err       error
+}
+
+// Error implements error.
+func (t *Trouble) Error() string { return t.Err.Error() }
+
+// Unwrap gives the reason.
+func (t *Trouble) Unwrap() error { return t.Err }
+
+// lasting makes the error for what somebody must mend.
+func lasting(format string, args ...any) error {
+	return &Trouble{false, fmt.Errorf(format, args...)}
+}
+
+// Temporary tells whether all that is wrong may pass by itself.
+func Temporary(err error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			if !Temporary(e) {
+				return false
+			}
+		}
+		return true
+	}
+	var t *Trouble
+	return errors.As(err, &t) && t.Temporary
+}

@@ -1,0 +1,270 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/fetch/journal"
+	"github.com/poplin-mail/poplin/internal/fetch/target"
+	"github.com/poplin-mail/poplin/pop3"
+	"github.com/poplin-mail/poplin/pop3client"
+)
+
+// order is a message to retrieve.
+type order struct {
+	item
+	to []int // the targets that lack it
+	id string
+}
+
+// headerOnly tells that of the message only the header is wanted.
+func (r *run) headerOnly(o order) bool { return r.MaxMessage > 0 && o.size > r.MaxMessage }
+
+// orders gives the messages to retrieve, and counts those that are left out.
+func (r *run) orders(items []item) (all []order) {
+	for _, it := range items {
+		o, why := r.order(it)
+		switch {
+		case why != "":
+			r.report.Skipped++
+		case len(o.to) > 0:
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// order tells which targets lack a message, and why those do not get it.
+func (r *run) order(it item) (o order, why string) {
+	o.item = it
+	if r.MaxMessage > 0 && it.size > r.MaxMessage && !r.HeaderOnly {
+		return o, "it is too large"
+	}
+	generation := 0
+	r.journal.Look(it.Key, func(e *journal.Entry) {
+		if e == nil {
+			e = new(journal.Entry)
+		}
+		generation = e.Generation
+		for i, name := range r.names {
+			begun := slices.ContainsFunc(e.Intents, func(in journal.Intent) bool { return in.Target == name })
+			switch {
+			case e.Done(name) || r.down[i] != nil || begun:
+			case !r.opts.Retry && e.Failed(name) >= tries:
+				why = "it failed too often"
+			default:
+				o.to = append(o.to, i)
+			}
+		}
+		if !r.opts.Retry && e.Failed("") >= tries {
+			why = "the server fails to give it"
+		}
+	})
+	if len(o.to) > 0 && why == "it failed too often" {
+		why = "" // others want it
+	}
+	o.id = id(r.journal.Key(), r.Name, it.Key, generation, it.size)
+	return o, why
+}
+
+// A chunk is what is asked for at once. Between two of them the server hears
+// of the client while targets are slow; many messages are under way within one.
+const (
+	chunkOctets   = 64 << 20
+	chunkMessages = 4096
+)
+
+// retrieve retrieves what is lacking, has it delivered, and gives how many
+// messages came that not all targets have. With an error the session must be
+// broken off.
+func (r *run) retrieve(ctx context.Context, items []item) (unsafe int, err error) {
+	all := r.orders(items)
+	r.tell(Event{Kind: Planned, Count: len(all)})
+	if len(all) == 0 {
+		return 0, nil
+	}
+	r.opts.Watch.begin(all)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d := r.newDelivery(ctx, cancel)
+	if err = r.chunks(ctx, d, all); err == nil {
+		r.opts.Watch.stage("delivering")
+		err = r.wait(ctx, d.finish())
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	cancel(err) // what is staged and no more is taken away
+	<-d.finish()
+	for _, it := range d.came {
+		if r.everywhere(it.Key) {
+			r.report.Delivered++
+		} else {
+			unsafe++
+		}
+	}
+	return unsafe, err
+}
+
+// everywhere tells whether all targets have a message.
+func (r *run) everywhere(k journal.Key) (all bool) {
+	r.journal.Look(k, func(e *journal.Entry) {
+		all = e != nil && !slices.ContainsFunc(r.names, func(name string) bool { return !e.Done(name) })
+	})
+	return all
+}
+
+// chunks retrieves messages, chunk by chunk.
+func (r *run) chunks(ctx context.Context, d *delivery, all []order) error {
+	r.opts.Watch.stage("retrieving")
+	for len(all) > 0 {
+		n, octets := 0, int64(0)
+		for n < min(len(all), chunkMessages) && (n == 0 || octets+max(0, all[n].size) <= chunkOctets) {
+			octets += max(0, all[n].size)
+			n++
+		}
+		if err := r.chunk(ctx, d, all[:n]); err != nil {
+			return err
+		}
+		all = all[n:]
+		if err := r.wait(ctx, d.drained()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunk retrieves messages, sent for ahead where the server takes that.
+func (r *run) chunk(ctx context.Context, d *delivery, orders []order) error {
+	opts := pop3client.RetrieveOptions{Listings: []pop3.Listing{}, UIDs: []pop3.UID{}}
+	at := make(map[int]order, len(orders))
+	for _, o := range orders {
+		if r.headerOnly(o) {
+			if err := r.top(ctx, d, o); err != nil {
+				return err
+			}
+			continue
+		}
+		at[o.number] = o
+		opts.Numbers = append(opts.Numbers, o.number)
+		opts.Listings = append(opts.Listings, pop3.Listing{Number: o.number, Octets: max(0, o.size)})
+	}
+	if len(opts.Numbers) == 0 {
+		return nil
+	}
+	for m, err := range r.client.RetrieveAll(ctx, opts) {
+		var refused *pop3client.MessageError
+		switch {
+		case errors.As(err, &refused):
+			err = r.failed(at[refused.Number], "", refused.Error())
+		case err == nil:
+			err = d.take(at[m.Number], m, false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// top retrieves the header of a message that is too large.
+func (r *run) top(ctx context.Context, d *delivery, o order) error {
+	m, err := r.client.Top(ctx, o.number, 0)
+	if refusal(err) {
+		return r.failed(o, "", err.Error())
+	} else if err != nil {
+		return err
+	}
+	defer m.Close()
+	return d.take(o, m, true)
+}
+
+// failed notes that a message is not delivered.
+func (r *run) failed(o order, targetName, reason string) error {
+	r.note(o, targetName, reason)
+	return r.write(journal.Failed{Key: o.Key, Target: targetName, Reason: reason, At: time.Now()})
+}
+
+// note tells of a message that is not delivered.
+func (r *run) note(o order, targetName, reason string) {
+	r.telling.Lock()
+	r.report.Failed = append(r.report.Failed, FailedMessage{UID: o.UID, Target: targetName, Reason: reason})
+	r.telling.Unlock()
+	r.tell(Event{Kind: Failed, UID: o.UID, Target: targetName, Text: reason})
+}
+
+// refusal tells a negative reply from what breaks a session.
+func refusal(err error) bool {
+	var refused *pop3.Error
+	return errors.As(err, &refused)
+}
+
+// awake is how often the server hears of a client that waits for its targets:
+// some cut after a minute.
+const awake = 20 * time.Second
+
+// wait waits until a channel is closed, and keeps the session alive.
+func (r *run) wait(ctx context.Context, done <-chan struct{}) error {
+	tick := time.NewTicker(awake)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return context.Cause(ctx)
+		case <-tick.C:
+			if err := r.client.Noop(ctx); err != nil && !refusal(err) {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// take streams a message into the staging of its targets. An error is of the
+// session: what a target does is its own matter.
+func (d *delivery) take(o order, m *pop3client.Message, part bool) error {
+	d.came = append(d.came, o.item)
+	d.header.reset()
+	staged := d.stage(o)
+	d.lines.begin(&tee{&d.header, d.run.opts.Watch, staged})
+	_, err := m.WriteTo(&d.lines)
+	if err != nil {
+		for _, s := range staged {
+			s.stage.Abort()
+		}
+		return err
+	}
+	d.lines.end()
+	d.run.report.Retrieved++
+	d.run.report.Octets += m.Octets()
+	d.run.opts.Watch.retrieved()
+	d.hand(o, staged, journal.Fact{Size: o.size, Hash: d.header.hash(), Part: part})
+	return nil
+}
+
+// staging is a message on its way into one target.
+type staging struct {
+	worker *worker
+	stage  *target.Stage
+}
+
+// tee writes to all that take a message. A target that fails does not stop the
+// others.
+type tee struct {
+	header  *headerOf
+	watch   *Watch
+	targets []staging
+}
+
+// Write implements io.Writer. It never fails.
+func (t *tee) Write(p []byte) (int, error) {
+	t.header.Write(p)
+	for _, s := range t.targets {
+		s.stage.Write(p) // Finish gives the error
+	}
+	t.watch.read(len(p))
+	return len(p), nil
+}

@@ -1,0 +1,202 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/fetch/disk"
+	"github.com/poplin-mail/poplin/internal/fetch/journal"
+	"github.com/poplin-mail/poplin/internal/fetch/target"
+	"github.com/poplin-mail/poplin/pop3"
+	"github.com/poplin-mail/poplin/pop3client"
+)
+
+// run is one run for an account.
+type run struct {
+	*Account
+	opts    Options
+	journal *journal.Journal
+	names   []string // of the targets
+	down    []error  // by target: why it takes nothing more in this run
+	client  *pop3client.Client
+	report  *Report
+	begun   time.Time
+	telling sync.Mutex // events, and what workers add to the report
+}
+
+// Run retrieves what is new, and deletes on the server what the policy says.
+// The error is a *Trouble, or several of them joined; the Report is there with
+// it too.
+func (a *Account) Run(ctx context.Context, opts Options) (*Report, error) {
+	r := &run{Account: a, opts: opts, names: a.targetNames(), down: make([]error, len(a.Targets)), begun: time.Now(), report: &Report{Account: a.Name}}
+	j, err := journal.Open(cmp.Or[disk.FS](a.Disk, disk.OS{}), a.State)
+	if errors.Is(err, journal.ErrInUse) {
+		return r.report, &Trouble{true, err}
+	} else if err != nil {
+		return r.report, lasting("%w", err)
+	}
+	defer j.Close()
+	r.journal = j
+	if !j.Room(r.names) {
+		return r.report, lasting("the account has had more than %d targets: use a new name for it, or fewer targets", journal.MaxTargets)
+	}
+	r.recover(ctx)
+	err = r.sessions(ctx)
+	for i, down := range r.down {
+		if down != nil {
+			err = errors.Join(err, &Trouble{true, fmt.Errorf("%s: %w", r.names[i], down)})
+		}
+	}
+	if ctx.Err() == nil && !opts.DryRun {
+		if lapse := j.Forget(time.Now().Add(-cmp.Or(a.Grace, defaultGrace))); lapse != nil {
+			err = errors.Join(err, lasting("%w", lapse))
+		}
+	}
+	return r.report, err
+}
+
+// sessions holds one session with the server, or several.
+func (r *run) sessions(ctx context.Context) error {
+	for {
+		before := r.report.Retrieved
+		wait, err := r.session(ctx)
+		if err != nil || !r.Sessions || r.report.Retrieved == before || r.opts.DryRun {
+			return err
+		}
+		r.opts.Watch.stage(fmt.Sprintf("waiting %v for the next session", wait))
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return &Trouble{true, ctx.Err()}
+		}
+	}
+}
+
+// session is one session. It gives how long the server wants a client to wait
+// before the next.
+func (r *run) session(ctx context.Context) (wait time.Duration, err error) {
+	r.opts.Watch.stage("connecting")
+	if r.client, err = r.Connect(ctx); err != nil {
+		return 0, trouble(err)
+	}
+	defer r.client.Abort()
+	if caps, err := r.client.Capa(ctx); err == nil {
+		wait = caps.LoginDelay()
+	}
+	items, err := r.list(ctx)
+	if err != nil {
+		return wait, trouble(err)
+	}
+	r.tell(Event{Kind: Connected, Count: len(items)})
+	if r.report.Listed == 0 {
+		r.report.Listed = len(items)
+	}
+	if err := r.reconcile(ctx, items); err != nil {
+		return wait, trouble(err)
+	}
+	if r.opts.DryRun {
+		r.plan(items)
+		return wait, trouble(r.client.Quit(ctx))
+	}
+	unsafe, err := r.retrieve(ctx, items)
+	switch {
+	case err != nil:
+		return wait, trouble(err)
+	case r.PoppedAtQuit && unsafe > 0:
+		return wait, &Trouble{true, fmt.Errorf("%d messages were retrieved and are not safe everywhere: this server takes what was retrieved for done at QUIT, so the session was broken off, and nothing was deleted", unsafe)}
+	}
+	return wait, trouble(r.leave(ctx, items))
+}
+
+// recover finds out how far deliveries came whose end an earlier run did not
+// note, and ends them. What is not known yet is looked at again in the next
+// run; until then the target must not get those messages.
+func (r *run) recover(ctx context.Context) {
+	if r.opts.DryRun {
+		return
+	}
+	var open []journal.Intent
+	r.journal.View(func(e *journal.Entry) { open = append(open, e.Intents...) })
+	for i, t := range r.Targets {
+		for _, intent := range open {
+			if intent.Target != r.names[i] || r.down[i] != nil {
+				continue
+			}
+			if err := r.settle(ctx, t, intent); err != nil {
+				r.fall(i, err)
+			}
+		}
+	}
+}
+
+// settle ends one delivery.
+func (r *run) settle(ctx context.Context, t target.Target, intent journal.Intent) error {
+	m := &target.Message{ID: intent.ID, Octets: intent.Octets, Sum: target.ParseSum(intent.Sum)}
+	outcome, err := t.Settle(ctx, m, intent.Note)
+	if err == nil && outcome == target.Staged {
+		if err = t.Deliver(ctx, []*target.Message{m})[0]; err == nil {
+			outcome = target.Delivered
+		}
+	}
+	var refusal *target.Refusal
+	var record journal.Record
+	switch {
+	case errors.As(err, &refusal):
+		record = journal.Failed{Key: intent.Key, Target: intent.Target, Reason: refusal.Reason, At: time.Now()}
+	case err != nil:
+		return err
+	case outcome == target.Delivered:
+		record = journal.Done{Key: intent.Key, Target: intent.Target, Fact: intent.Fact, At: time.Now()}
+	default:
+		record = journal.Undone{Key: intent.Key, Target: intent.Target}
+	}
+	if err := r.journal.Write(record); err != nil {
+		return err
+	}
+	t.Discard(m.ID)
+	return nil
+}
+
+// fall notes that a target takes nothing more in this run.
+func (r *run) fall(i int, err error) {
+	r.down[i] = err
+	r.report.Down = append(r.report.Down, fmt.Sprintf("%s: %v", r.names[i], err))
+	r.tell(Event{Kind: Down, Target: r.names[i], Text: err.Error()})
+}
+
+func (r *run) tell(e Event) {
+	if w := r.opts.Watch; w != nil && w.Event != nil {
+		r.telling.Lock()
+		defer r.telling.Unlock()
+		e.Account = r.Name
+		w.Event(e)
+	}
+}
+
+// trouble says what kind of trouble an error of the session is.
+func trouble(err error) error {
+	var already *Trouble
+	if err == nil || errors.As(err, &already) {
+		return err
+	}
+	var refused *pop3.Error
+	var dns *net.DNSError
+	var network net.Error
+	var system syscall.Errno
+	switch {
+	case errors.As(err, &refused):
+		return &Trouble{refused.Temporary(), err}
+	case errors.As(err, &dns):
+		return &Trouble{!dns.IsNotFound, err}
+	}
+	passes := errors.As(err, &network) || errors.As(err, &system) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return &Trouble{passes, err}
+}
