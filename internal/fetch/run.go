@@ -98,7 +98,9 @@ func (r *run) session(ctx context.Context) (wait time.Duration, err error) {
 	if r.report.Listed == 0 {
 		r.report.Listed = len(items)
 	}
-	if err := r.reconcile(ctx, items); err != nil {
+	if err := r.reconcile(ctx, items); errors.As(err, new(*Trouble)) {
+		return wait, errors.Join(err, trouble(r.client.Quit(ctx))) // nothing was retrieved, or marked
+	} else if err != nil {
 		return wait, trouble(err)
 	}
 	if r.opts.DryRun {
