@@ -131,6 +131,15 @@ type Config struct {
 	Retention struct {
 		Expire time.Duration
 	}
+	Fetch struct {
+		Account  // what all have that do not say otherwise
+		Parallel int
+		Accounts []Account // by name
+	}
+	Target struct {
+		Target
+		Targets []Target // by name
+	}
 	Views struct {
 		ReadOnly bool
 		Keep     bool
@@ -201,6 +210,16 @@ func Default() *Config {
 	c.LMTP.MaxMessage = 100 << 20
 	c.LMTP.Sessions = 200
 	c.Quota.Over = Temporary
+	c.Fetch.Parallel = 4
+	c.Fetch.Security = TLS
+	c.Fetch.Timeout = 2 * time.Minute
+	c.Fetch.Keep = "none"
+	c.Fetch.Large = Skip
+	c.Fetch.Brake = 1000
+	c.Fetch.Interval = 10 * time.Minute
+	c.Target.Security = TLS
+	c.Target.Folder = "INBOX"
+	c.Target.Timeout = 2 * time.Minute
 	c.Console.Listen = []string{"127.0.0.1:8110"}
 	c.TLS.ClientName = Email
 	c.ACME.HTTPListen = ":80"
@@ -257,12 +276,15 @@ func Load(path string) (*Config, error) {
 
 // checkOthers refuses secrets in a file that others may read.
 func (c *Config) checkOthers() error {
-	for _, k := range keys {
-		if text, ok := k.field(c).(*string); ok && k.secret && *text != "" {
-			return fmt.Errorf("%s holds %s and others may read it: `chmod o-rwx %[1]s`, or use %[2]s_file", c.File, k.name)
+	var err error
+	c.views(func(name string, view *Config) {
+		for _, k := range keys {
+			if text, ok := k.field(view).(*string); err == nil && ok && k.secret && *text != "" {
+				err = fmt.Errorf("%s holds %s and others may read it: `chmod o-rwx %[1]s`, or use %[2]s_file", c.File, k.of(name))
+			}
 		}
-	}
-	return nil
+	})
+	return err
 }
 
 // parse reads a configuration. Paths in it are relative to dir.
@@ -272,19 +294,21 @@ func parse(file, dir string, data []byte) (*Config, error) {
 		return nil, err
 	}
 	c.File = file
-	for _, k := range keys {
-		if !k.path {
-			continue
-		}
-		switch field := k.field(c).(type) {
-		case *string:
-			*field = below(dir, *field)
-		case *[]string:
-			for i := range *field {
-				(*field)[i] = below(dir, (*field)[i])
+	c.views(func(_ string, view *Config) {
+		for _, k := range keys {
+			if !k.path {
+				continue
+			}
+			switch field := k.field(view).(type) {
+			case *string:
+				*field = below(dir, *field)
+			case *[]string:
+				for i := range *field {
+					(*field)[i] = below(dir, (*field)[i])
+				}
 			}
 		}
-	}
+	})
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -320,6 +344,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := c.checkDelivery(); err != nil {
+		return err
+	}
+	if err := c.checkFetch(); err != nil {
 		return err
 	}
 	if c.Maildrops.UIDLFormat != "" && c.Maildrops.UIDL != "dovecot" {

@@ -33,7 +33,8 @@ func TestReferenceIsFresh(t *testing.T) {
 // TestEveryFieldHasAKey: a field without a key could not be set.
 func TestEveryFieldHasAKey(t *testing.T) {
 	c := new(Config)
-	reached := map[any]bool{&c.File: true}
+	reached := map[any]bool{&c.File: true, // names of tables, and the tables
+		&c.Fetch.Name: true, &c.Fetch.Accounts: true, &c.Target.Name: true, &c.Target.Targets: true}
 	for _, k := range keys {
 		reached[k.field(c)] = true
 		if k.doc == "" || !strings.HasSuffix(k.doc, ".") {
@@ -111,6 +112,73 @@ messages = 1000
 over = "permanent"
 [retention]
 expire = "365d"
+[fetch]
+parallel = 2
+disabled = true
+server = "pop.example.org:995"
+security = "stls"
+user = "anna"
+provider = "gmail"
+mechanisms = "PLAIN"
+tls_pin_sha256 = "00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff"
+tls_ca_file = "ca.pem"
+timeout = "3m"
+password = "fetch secret"
+password_file = "p"
+password_command = "pass"
+password_env = "P"
+keyring = true
+oauth = "google"
+oauth_client_id = "id"
+oauth_client_secret_file = "cs"
+oauth_token_command = "token"
+to = "maildir:/m"
+keep = "14d or newest 5"
+max_message = "1MiB"
+large = "header"
+brake = 5
+interval = "1h"
+on_new = "beep"
+on_error = "beep beep"
+[fetch.home]
+password = "home secret"
+password_file = ""
+password_command = ""
+password_env = ""
+keyring = false
+oauth = ""
+oauth_token_command = ""
+to = ["far", "mbox:/m"]
+[target]
+kind = "mbox"
+path = "m"
+server = "imap.example.org:993"
+security = "stls"
+tls_ca_file = "ca.pem"
+sender = "a@example.org"
+recipient = "b@example.org"
+command = "cat"
+folder = "Work"
+make_folder = true
+flags = ["x"]
+timeout = "4m"
+user = "u"
+password = "target secret"
+password_file = "p"
+password_command = "pass"
+password_env = "P"
+keyring = true
+oauth = "google"
+oauth_client_id = "id"
+oauth_client_secret_file = "cs"
+oauth_token_command = "token"
+[target.far]
+password_file = ""
+password_command = ""
+password_env = ""
+keyring = false
+oauth = ""
+oauth_token_command = ""
 [acme]
 domains = ["mail.example.org"]
 email = "anna@example.org"
@@ -247,6 +315,7 @@ func TestPrintReadsBack(t *testing.T) {
 		*secret = ""
 	}
 	c.Users.SQL.DSNFile = "/etc/poplin/dsn"
+	c.Fetch.Accounts[0].Password, c.Target.Targets[0].Password = "", ""
 	again, err := parse("f", "/elsewhere", []byte(c.TOML()))
 	if err != nil || !reflect.DeepEqual(c, again) {
 		t.Errorf("error %v\n%+v\n%+v", err, c, again)
@@ -259,6 +328,29 @@ func TestPrintReadsBack(t *testing.T) {
 	data, err := json.Marshal(c)
 	if err != nil || !strings.Contains(string(data), `"idle_timeout":"1h30m"`) || !strings.Contains(string(data), `"state":"/etc/poplin/st"`) {
 		t.Errorf("JSON %s, error %v", data, err)
+	}
+}
+
+// account begins a table that has what it needs but to.
+const account = "[fetch.work]\nserver = \"x\"\nuser = \"y\"\n"
+
+// TestInheritance: what stands in [fetch] is for all accounts, wherever it
+// stands in the file.
+func TestInheritance(t *testing.T) {
+	c, err := parse("f", "/etc/poplin", []byte(account+"keep = \"all\"\n[fetch.home]\nuser = \"z\"\n"+
+		"[fetch]\nto = [\"maildir:Mail\", \"far\"]\nserver = \"pop.example.org\"\npassword_file = \"p\"\n[target.far]\nkind = \"mbox\"\npath = \"m\""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, work := c.Fetch.Accounts[0], c.Fetch.Accounts[1]
+	if home.Name != "home" || home.Server != "pop.example.org" || home.Keep != "none" || home.PasswordFile != "/etc/poplin/p" || len(home.To) != 2 {
+		t.Errorf("home is %+v", home)
+	}
+	if work.Name != "work" || work.Server != "x" || work.Keep != "all" || len(work.To) != 2 {
+		t.Errorf("work is %+v", work)
+	}
+	if far, ok := c.TargetNamed("far"); !ok || far.Path != "/etc/poplin/m" || far.Timeout != 2*time.Minute {
+		t.Errorf("far is %+v", far)
 	}
 }
 
@@ -284,7 +376,19 @@ func TestErrors(t *testing.T) {
 		{"quota.octets = \"1 mile\"", "f:1:1: quota.octets: \"1 mile\" is no size"},
 		{"quota.octets = -1", "f:1:1: quota.octets: it must be a number of octets"},
 		{"lmtp.listen = \":24\"\nusers.source = \"oauth\"\nusers.oauth = {issuer=\"x\", audience=\"y\"}", "f: lmtp.listen is set and users.source is \"oauth\" alone"},
-		{"[fetch.work]\nserver = \"x\"", "f:1:2: [fetch] is not in this version"},
+		{"[fetch.work]\nserver = \"x\"", "f: [fetch.work] user is missing"},
+		{"[fetch.work]\nserver = \"x:y\"", "f:2:1: fetch.work.server: the port of"},
+		{"[fetch.work]\nservre = \"x\"", "f:2:1: unknown key fetch.servre; did you mean fetch.server?"},
+		{"[fetch.work]\nparallel = 2", "f:2:1: parallel stands in [fetch]"},
+		{"[fetch.\"../x\"]\nuser = \"x\"", "f:1:2: [fetch.../x]: a name is of letters"},
+		{"[fetch.login]\nuser = \"x\"", "f:1:2: [fetch.login]: a name is of letters"},
+		{"[fetch]\nkeep = \"most\"", "f:2:1: fetch.keep: \"most\" is none of"},
+		{account + "to = \"gmail\"", "f: [fetch.work] to names \"gmail\", and there is no [target.gmail]"},
+		{account + "to = \"imap:x\"", "f: [fetch.work] imap wants a user"},
+		{account + "to = \"maildir:\"", "f: [fetch.work] to = \"maildir:\" is none of"},
+		{account + "to = \"maildir:a\"\nkeyring = true\npassword_env = \"X\"", "f: [fetch.work] sets more than one of"},
+		{"[target.x]\npath = \"y\"", "f: [target.x] kind is missing"},
+		{"[target.x]\nkind = \"lmtp\"\nserver = \"y\"", "f: [target.x] is of kind \"lmtp\" and wants recipient"},
 		{"state = 1", "f:1:1: state: it must be a string"},
 		{"state = \"\"", "state: it must not be empty"},
 		{"hostname = \"a b\"", "is not the name of a host"},

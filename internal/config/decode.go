@@ -53,8 +53,9 @@ func (c *Config) decode(file string, data []byte) error {
 
 // setAll sets the keys of a table, and notes by name those that are wrong.
 func (c *Config) setAll(prefix string, values map[string]any, wrong map[string]error) {
-	for name, value := range values {
-		name = prefix + name
+	var tables []string
+	for last, value := range values {
+		name := prefix + last
 		if i := slices.IndexFunc(keys, func(k key) bool { return k.name == name }); i >= 0 {
 			if err := keys[i].set(c, value); err != nil {
 				wrong[name] = fmt.Errorf("%s: %w", name, err)
@@ -65,11 +66,15 @@ func (c *Config) setAll(prefix string, values map[string]any, wrong map[string]e
 		switch {
 		case isTable && slices.ContainsFunc(sections[1:], func(s section) bool { return s.name == name }):
 			c.setAll(name+".", table, wrong)
-		case prefix == "" && slices.Contains(later, name):
-			wrong[name] = fmt.Errorf("[%s] is not in this version of Poplin: take the section out", name)
+		case isTable && slices.Contains(named, strings.TrimSuffix(prefix, ".")):
+			tables = append(tables, last)
 		default:
 			wrong[name] = unknown(name, isTable)
 		}
+	}
+	slices.Sort(tables)
+	for _, name := range tables { // behind the keys that they inherit
+		c.setNamed(strings.TrimSuffix(prefix, "."), name, values[name].(map[string]any), wrong)
 	}
 }
 

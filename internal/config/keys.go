@@ -43,16 +43,22 @@ var sections = []section{
 	{"users.oauth", "Users of an OAuth 2.0 or OpenID Connect server, where users.source has \"oauth\": OAUTHBEARER and XOAUTH2."},
 	{"quota", "How much mail a user may keep, unless users.source says otherwise for one. It bounds delivery; mail that is there stays."},
 	{"retention", "How long mail is kept. `poplin expire` removes what is older, and so does the server once a day. Without a limit nothing is ever removed but by the user."},
+	{"fetch", "Mail from maildrops elsewhere, which `poplin fetch` retrieves: a table [fetch.NAME] for each. What stands in [fetch] itself is for all accounts that do not say otherwise."},
+	{"target", "Places where retrieved mail goes, that want more than a line: a table [target.NAME] for each, to be named in fetch.to."},
 	{"views", "How users see their maildrops, unless their app password says otherwise (`poplin user app-password`)."},
 	{"limits", "What a client may take. Durations are written as \"90s\", \"10m\", \"1h30m\", days as \"30d\"."},
 	{"log", "Log lines go to standard error. They hold session=, user= and rip=, the remote IP address."},
 }
 
-// later are sections that a program of this version does not know yet. They
-// are refused with a text of their own: a key without effect would lie.
-var later = []string{"fetch"}
+var keys = slices.Concat(serverKeys, tlsKeys, userKeys, deliveryKeys, fetchKeys, targetKeys, limitKeys)
 
-var keys = slices.Concat(serverKeys, tlsKeys, userKeys, deliveryKeys, limitKeys)
+// of gives the key's name in a table that the user named.
+func (k key) of(table string) string {
+	if section, _, _ := strings.Cut(table, "."); section == k.section() && table != "" {
+		return table + "." + k.last()
+	}
+	return k.name
+}
 
 func notEmpty(text string) error {
 	if text == "" {

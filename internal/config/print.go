@@ -31,8 +31,29 @@ func (c *Config) TOML() string {
 			}
 			fmt.Fprintf(&b, "%s = %s\n", k.last(), value(k.field(c)))
 		}
+		c.printNamed(&b, s)
 	}
 	return b.String()
+}
+
+// printNamed prints the tables that the user named, with what they do not
+// inherit.
+func (c *Config) printNamed(b *strings.Builder, s section) {
+	c.views(func(name string, view *Config) {
+		if section, _, _ := strings.Cut(name, "."); name == "" || section != s.name {
+			return
+		}
+		fmt.Fprintf(b, "\n[%s]\n", name)
+		for _, k := range s.keys() {
+			switch text := value(k.field(view)); {
+			case text == value(k.field(c)):
+			case k.secret:
+				fmt.Fprintf(b, "# %s = %s\n", k.last(), quote(hidden))
+			default:
+				fmt.Fprintf(b, "%s = %s\n", k.last(), text)
+			}
+		}
+	})
 }
 
 // hidden stands for a secret that is set.
@@ -42,28 +63,46 @@ const hidden = "(not shown)"
 // Durations are strings, as in the file.
 func (c *Config) MarshalJSON() ([]byte, error) {
 	document := make(map[string]any)
-	for _, k := range keys {
-		table := document
-		for name := range strings.SplitSeq(k.section(), ".") {
-			if name == "" {
-				break
+	c.views(func(name string, view *Config) {
+		for _, k := range keys {
+			full := k.of(name)
+			if full == k.name && name != "" || full != k.name && k.name == "fetch.parallel" {
+				continue
 			}
-			if table[name] == nil {
-				table[name] = make(map[string]any)
+			table := tableOf(document, full[:max(0, strings.LastIndexByte(full, '.'))])
+			switch v := k.field(view).(type) {
+			case *time.Duration:
+				table[k.last()] = short(*v)
+			case *string:
+				if table[k.last()] = *v; k.secret && *v != "" {
+					table[k.last()] = hidden
+				}
+			case *[]string:
+				table[k.last()] = *v
+			case *bool:
+				table[k.last()] = *v
+			case *int:
+				table[k.last()] = *v
+			case *Octets:
+				table[k.last()] = *v
 			}
-			table = table[name].(map[string]any)
 		}
-		table[k.last()] = k.field(c)
-		switch v := k.field(c).(type) {
-		case *time.Duration:
-			table[k.last()] = short(*v)
-		case *string:
-			if k.secret && *v != "" {
-				table[k.last()] = hidden
-			}
-		}
-	}
+	})
 	return json.Marshal(document)
+}
+
+// tableOf gives the table of a section, made where there is none.
+func tableOf(document map[string]any, section string) map[string]any {
+	for name := range strings.SplitSeq(section, ".") {
+		if name == "" {
+			break
+		}
+		if document[name] == nil {
+			document[name] = make(map[string]any)
+		}
+		document = document[name].(map[string]any)
+	}
+	return document
 }
 
 // Reference gives the page docs/configuration.md.

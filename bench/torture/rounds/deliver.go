@@ -43,7 +43,7 @@ func (b *books) deliverOne(c *lmtp, numbers *rand.Rand) error {
 	var commands strings.Builder
 	commands.WriteString("MAIL FROM:<sender@example.org>\r\n")
 	for _, user := range to {
-		fmt.Fprintf(&commands, "RCPT TO:<%s>\r\n", userName(user))
+		fmt.Fprintf(&commands, "RCPT TO:<%s@torture.example.org>\r\n", userName(user))
 	}
 	commands.WriteString("DATA\r\n")
 	if _, err := c.Write([]byte(commands.String())); err != nil {

@@ -44,7 +44,8 @@ var text = func() []byte {
 // octets as between 10,000 and 100,000.
 func newLetter(id uint64, numbers *rand.Rand) []byte {
 	size := int(smallest * math.Pow(largest/smallest, numbers.Float64()))
-	from := numbers.IntN(len(text) - largest)
+	from := numbers.IntN(len(text) - largest - 200)
+	from += bytes.IndexByte(text[from:], '\n') + 1 // a bare LF would come back as CRLF
 	body := make([]byte, 0, size+8)
 	body = append(body, "\r\n"...)
 	body = append(body, text[from:from+max(0, size-60)]...)

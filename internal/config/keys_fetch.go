@@ -1,0 +1,405 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/fetch"
+)
+
+// Account is a maildrop on somebody's server: a table [fetch.NAME].
+type Account struct {
+	Name     string // of the table
+	Disabled bool
+
+	Server     string // host, or host:port
+	Security   string // TLS, STLS or Insecure
+	User       string
+	Provider   string
+	Mechanisms []string
+	TLSPin     string
+	TLSCAFile  string
+	Timeout    time.Duration
+
+	Password        string
+	PasswordFile    string
+	PasswordCommand string
+	PasswordEnv     string
+	Keyring         bool
+
+	OAuth           string
+	OAuthClientID   string
+	OAuthSecretFile string
+	OAuthCommand    string
+
+	To         []string
+	Keep       string
+	MaxMessage Octets
+	Large      string // Skip or Header
+	Brake      int
+	Interval   time.Duration
+	OnNew      string
+	OnError    string
+}
+
+// Target is a place where retrieved mail goes: a table [target.NAME].
+type Target struct {
+	Name string // of the table
+
+	Kind       string
+	Path       string
+	Server     string
+	Security   string
+	TLSCAFile  string
+	Sender     string
+	Recipient  string
+	Command    string
+	Folder     string
+	MakeFolder bool
+	Flags      []string
+	Timeout    time.Duration
+
+	User            string
+	Password        string
+	PasswordFile    string
+	PasswordCommand string
+	PasswordEnv     string
+	Keyring         bool
+
+	OAuth           string
+	OAuthClientID   string
+	OAuthSecretFile string
+	OAuthCommand    string
+}
+
+// Values that more than one key has.
+const (
+	TLS      = "tls"
+	STLS     = "stls"
+	Insecure = "insecure"
+
+	Skip   = "skip"
+	Header = "header"
+)
+
+// Kinds of targets, which are also what stands before the colon in fetch.to.
+const (
+	MaildirTarget = "maildir"
+	MboxTarget    = "mbox"
+	LMTPTarget    = "lmtp"
+	SMTPTarget    = "smtp"
+	IMAPTarget    = "imap"
+	CommandTarget = "command"
+)
+
+var targetKinds = []string{MaildirTarget, MboxTarget, LMTPTarget, SMTPTarget, IMAPTarget, CommandTarget}
+
+// fetchKeys are those of [fetch], which are the defaults of all accounts, and
+// of each [fetch.NAME].
+var fetchKeys = []key{
+	{name: "fetch.parallel", field: func(c *Config) any { return &c.Fetch.Parallel }, least: 1,
+		doc: "Accounts that are fetched at the same time. It stands in [fetch] only."},
+	{name: "fetch.disabled", field: func(c *Config) any { return &c.Fetch.Disabled },
+		doc: "The account is left out unless it is named on the command line."},
+	{name: "fetch.server", field: func(c *Config) any { return &c.Fetch.Server }, check: server,
+		doc: "The server, such as \"pop.example.org\" or \"pop.example.org:995\"."},
+	{name: "fetch.security", field: func(c *Config) any { return &c.Fetch.Security }, check: oneOf(TLS, STLS, Insecure),
+		doc: "\"tls\": TLS from the first octet, port 995. \"stls\": TLS by STLS, port 110; without it nothing is fetched. \"insecure\": passwords and mail in clear text."},
+	{name: "fetch.user", field: func(c *Config) any { return &c.Fetch.User },
+		doc: "The user's name on the server, often the whole address."},
+	{name: "fetch.provider", field: func(c *Config) any { return &c.Fetch.Provider },
+		doc: "The habits of a provider, such as \"gmail\", \"outlook\", \"yahoo\". Empty: known by the server's name. \"none\": no habits."},
+	{name: "fetch.mechanisms", field: func(c *Config) any { return &c.Fetch.Mechanisms },
+		doc: "The ways to log in that may be used, such as [\"SCRAM-SHA-256\"]: SASL mechanisms, \"USER\", \"APOP\". The strongest on offer is used, nothing else is ever tried. [] means all but those that rest on MD5."},
+	{name: "fetch.tls_pin_sha256", field: func(c *Config) any { return &c.Fetch.TLSPin }, check: pin,
+		doc: "SHA-256 of the server's certificate, in hexadecimal, which is then trusted, and no other, whoever signed it. `poplin doctor` shows it."},
+	{name: "fetch.tls_ca_file", field: func(c *Config) any { return &c.Fetch.TLSCAFile }, path: true,
+		doc: "PEM file with the authorities to trust, instead of those of the system."},
+	{name: "fetch.timeout", field: func(c *Config) any { return &c.Fetch.Timeout }, least: int64(time.Second),
+		doc: "How long the server may be silent."},
+
+	{name: "fetch.password", field: func(c *Config) any { return &c.Fetch.Password }, secret: true,
+		doc: "The password. The file must be closed to others then; better is one of the next four."},
+	{name: "fetch.password_file", field: func(c *Config) any { return &c.Fetch.PasswordFile }, path: true,
+		doc: "File that holds the password, closed to others."},
+	{name: "fetch.password_command", field: func(c *Config) any { return &c.Fetch.PasswordCommand },
+		doc: "Command that prints the password, such as \"pass show mail/work\"."},
+	{name: "fetch.password_env", field: func(c *Config) any { return &c.Fetch.PasswordEnv },
+		doc: "Environment variable that holds the password."},
+	{name: "fetch.keyring", field: func(c *Config) any { return &c.Fetch.Keyring },
+		doc: "The password is in the desktop's keyring, where `poplin fetch login NAME` puts it."},
+	{name: "fetch.oauth", field: func(c *Config) any { return &c.Fetch.OAuth },
+		doc: "Log in with OAuth 2.0 at \"google\" or \"microsoft\"; `poplin fetch login NAME` asks for the consent, once."},
+	{name: "fetch.oauth_client_id", field: func(c *Config) any { return &c.Fetch.OAuthClientID },
+		doc: "The client id that you registered there: see docs/howto/oauth.md."},
+	{name: "fetch.oauth_client_secret_file", field: func(c *Config) any { return &c.Fetch.OAuthSecretFile }, path: true,
+		doc: "File that holds the client secret, where there is one."},
+	{name: "fetch.oauth_token_command", field: func(c *Config) any { return &c.Fetch.OAuthCommand },
+		doc: "Command that prints an access token, instead of the keys above."},
+
+	{name: "fetch.to", field: func(c *Config) any { return &c.Fetch.To },
+		doc: "Where the mail goes, one or more: \"maildir:PATH\", \"mbox:PATH\", \"lmtp:unix:PATH\", \"lmtp:HOST:PORT\", \"smtp:HOST:PORT\", \"command:TEXT\", or the NAME of a [target.NAME]. A message is deleted on the server only when all have it."},
+	{name: "fetch.keep", field: func(c *Config) any { return &c.Fetch.Keep }, check: policy,
+		doc: "What stays on the server, of what is safe here: \"none\", \"all\", \"14d\" (since it was fetched), \"newest 500\", \"until 200MiB free of 1GiB\", and such terms joined by \"or\" (any of them keeps a message) or \"and\" (all of them do)."},
+	{name: "fetch.max_message", field: func(c *Config) any { return &c.Fetch.MaxMessage },
+		doc: "Octets above which a message is left on the server. 0: none is."},
+	{name: "fetch.large", field: func(c *Config) any { return &c.Fetch.Large }, check: oneOf(Skip, Header),
+		doc: "What comes of larger ones: \"skip\" nothing, \"header\" the header. They stay on the server."},
+	{name: "fetch.brake", field: func(c *Config) any { return &c.Fetch.Brake }, least: 1,
+		doc: "Messages of earlier runs that one run may delete. More wants `poplin fetch --delete`: it may be a mistake in keep."},
+	{name: "fetch.interval", field: func(c *Config) any { return &c.Fetch.Interval }, least: int64(time.Second),
+		doc: "How often `poplin fetch --daemon` looks for new mail. A server that asks for more time between logins gets it."},
+	{name: "fetch.on_new", field: func(c *Config) any { return &c.Fetch.OnNew },
+		doc: "Command that is run when mail came, with POPLIN_ACCOUNT and POPLIN_COUNT in its environment."},
+	{name: "fetch.on_error", field: func(c *Config) any { return &c.Fetch.OnError },
+		doc: "Command that is run when an account fails in a way that somebody must mend, with POPLIN_ACCOUNT and POPLIN_ERROR."},
+}
+
+// targetKeys are those of [target], the defaults, and of each [target.NAME].
+var targetKeys = []key{
+	{name: "target.kind", field: func(c *Config) any { return &c.Target.Kind }, check: kind,
+		doc: "\"maildir\", \"mbox\", \"lmtp\", \"smtp\", \"imap\" or \"command\"."},
+	{name: "target.path", field: func(c *Config) any { return &c.Target.Path }, path: true,
+		doc: "The Maildir, or the mbox file."},
+	{name: "target.server", field: func(c *Config) any { return &c.Target.Server }, check: socketOrServer,
+		doc: "LMTP, SMTP, IMAP: the server, as \"host:port\"; for LMTP also \"unix:/path\"."},
+	{name: "target.security", field: func(c *Config) any { return &c.Target.Security }, check: oneOf(TLS, STLS, Insecure),
+		doc: "\"tls\", \"stls\" (STARTTLS) or \"insecure\". LMTP over a unix socket needs none."},
+	{name: "target.tls_ca_file", field: func(c *Config) any { return &c.Target.TLSCAFile }, path: true,
+		doc: "PEM file with the authorities to trust, instead of those of the system."},
+	{name: "target.sender", field: func(c *Config) any { return &c.Target.Sender },
+		doc: "LMTP, SMTP: the envelope sender. Empty: that of the message's Return-Path."},
+	{name: "target.recipient", field: func(c *Config) any { return &c.Target.Recipient },
+		doc: "LMTP, SMTP: whom the mail is for."},
+	{name: "target.command", field: func(c *Config) any { return &c.Target.Command },
+		doc: "The command, for the shell, that gets each message on its standard input: exit code 0 means that it took it, 75 later."},
+	{name: "target.folder", field: func(c *Config) any { return &c.Target.Folder },
+		doc: "IMAP: the folder; with Gmail a label."},
+	{name: "target.make_folder", field: func(c *Config) any { return &c.Target.MakeFolder },
+		doc: "IMAP: make the folder where it is missing."},
+	{name: "target.flags", field: func(c *Config) any { return &c.Target.Flags },
+		doc: "IMAP: flags for each message, such as [\"\\\\Seen\"]."},
+	{name: "target.timeout", field: func(c *Config) any { return &c.Target.Timeout }, least: int64(time.Second),
+		doc: "How long the target may take for a step."},
+	{name: "target.user", field: func(c *Config) any { return &c.Target.User },
+		doc: "SMTP, IMAP: the user's name there."},
+	{name: "target.password", field: func(c *Config) any { return &c.Target.Password }, secret: true,
+		doc: "The password; better is one of the next four, as for [fetch.NAME]."},
+	{name: "target.password_file", field: func(c *Config) any { return &c.Target.PasswordFile }, path: true,
+		doc: "File that holds the password."},
+	{name: "target.password_command", field: func(c *Config) any { return &c.Target.PasswordCommand },
+		doc: "Command that prints the password."},
+	{name: "target.password_env", field: func(c *Config) any { return &c.Target.PasswordEnv },
+		doc: "Environment variable that holds the password."},
+	{name: "target.keyring", field: func(c *Config) any { return &c.Target.Keyring },
+		doc: "The password is in the desktop's keyring."},
+	{name: "target.oauth", field: func(c *Config) any { return &c.Target.OAuth },
+		doc: "IMAP: log in with OAuth 2.0 at \"google\" or \"microsoft\"."},
+	{name: "target.oauth_client_id", field: func(c *Config) any { return &c.Target.OAuthClientID },
+		doc: "The client id that you registered there."},
+	{name: "target.oauth_client_secret_file", field: func(c *Config) any { return &c.Target.OAuthSecretFile }, path: true,
+		doc: "File that holds the client secret, where there is one."},
+	{name: "target.oauth_token_command", field: func(c *Config) any { return &c.Target.OAuthCommand },
+		doc: "Command that prints an access token."},
+}
+
+// kind takes that of a target; in [target] itself there may be none.
+func kind(text string) error {
+	if text == "" {
+		return nil
+	}
+	return oneOf(targetKinds...)(text)
+}
+
+// server takes a host, with or without a port.
+func server(text string) error {
+	if text == "" {
+		return nil
+	}
+	host := text
+	if h, port, err := net.SplitHostPort(text); err == nil {
+		if err := address(":" + port); err != nil {
+			return err
+		}
+		host = h
+	}
+	if net.ParseIP(host) != nil {
+		return nil
+	}
+	return hostname(host)
+}
+
+func socketOrServer(text string) error {
+	if strings.HasPrefix(text, "unix:") {
+		return socket(text)
+	}
+	return server(text)
+}
+
+var pinForm = regexp.MustCompile(`^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$`)
+
+func pin(text string) error {
+	if text != "" && !pinForm.MatchString(text) {
+		return fmt.Errorf("%q is not 64 hexadecimal digits", text)
+	}
+	return nil
+}
+
+func policy(text string) error {
+	_, err := fetch.ParsePolicy(text)
+	return err
+}
+
+// named are the sections that hold tables of the user's naming, which inherit
+// what stands in the section itself.
+var named = []string{"fetch", "target"}
+
+// tableName is what a table may be called. It becomes the name of a folder.
+var tableName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// reservedNames are words of the command line.
+var reservedNames = []string{"login", "setup"}
+
+// setNamed takes in a table [section.name].
+func (c *Config) setNamed(section, name string, values map[string]any, wrong map[string]error) {
+	whole := section + "." + name
+	if !tableName.MatchString(name) || slices.Contains(reservedNames, name) {
+		wrong[whole] = fmt.Errorf("[%s]: a name is of letters, digits and . _ - and is none of %s", whole, strings.Join(reservedNames, ", "))
+		return
+	}
+	one := *c // with the section's own as defaults
+	for last, value := range values {
+		full := section + "." + last
+		i := slices.IndexFunc(keys, func(k key) bool { return k.name == full })
+		switch {
+		case i < 0:
+			_, isTable := value.(map[string]any)
+			wrong[whole+"."+last] = unknown(full, isTable)
+		case full == "fetch.parallel":
+			wrong[whole+"."+last] = errors.New("parallel stands in [fetch], for all accounts together")
+		default:
+			if err := keys[i].set(&one, value); err != nil {
+				wrong[whole+"."+last] = fmt.Errorf("%s.%s: %w", whole, last, err)
+			}
+		}
+	}
+	if section == "fetch" {
+		one.Fetch.Name = name
+		c.Fetch.Accounts = append(c.Fetch.Accounts, one.Fetch.Account)
+	} else {
+		one.Target.Name = name
+		c.Target.Targets = append(c.Target.Targets, one.Target.Target)
+	}
+}
+
+// views calls f with the configuration itself, and then for each table that
+// the user named with one in which its section is that table.
+func (c *Config) views(f func(name string, view *Config)) {
+	f("", c)
+	for i := range c.Fetch.Accounts {
+		one := *c
+		one.Fetch.Account = c.Fetch.Accounts[i]
+		f("fetch."+one.Fetch.Name, &one)
+		c.Fetch.Accounts[i] = one.Fetch.Account
+	}
+	for i := range c.Target.Targets {
+		one := *c
+		one.Target.Target = c.Target.Targets[i]
+		f("target."+one.Target.Name, &one)
+		c.Target.Targets[i] = one.Target.Target
+	}
+}
+
+// checkFetch finds what accounts and targets still need.
+func (c *Config) checkFetch() error {
+	for i := range c.Target.Targets {
+		t := &c.Target.Targets[i]
+		if err := t.check(); err != nil {
+			return fmt.Errorf("[target.%s] %w", t.Name, err)
+		}
+	}
+	for i := range c.Fetch.Accounts {
+		a := &c.Fetch.Accounts[i]
+		if err := c.checkAccount(a); err != nil {
+			return fmt.Errorf("[fetch.%s] %w", a.Name, err)
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkAccount(a *Account) error {
+	switch {
+	case a.Server == "":
+		return errors.New("server is missing")
+	case a.User == "":
+		return errors.New("user is missing")
+	case len(a.To) == 0:
+		return errors.New(`to is missing: say where the mail goes, such as to = "maildir:/home/anna/Mail"`)
+	}
+	if err := oneSecret(a.Password, a.PasswordFile, a.PasswordCommand, a.PasswordEnv, a.OAuth, a.OAuthCommand, a.Keyring); err != nil {
+		return err
+	}
+	for i, to := range a.To {
+		kind, rest, found := strings.Cut(to, ":")
+		_, known := c.TargetNamed(to)
+		switch {
+		case slices.Contains(a.To[:i], to):
+			return fmt.Errorf("to names %q twice", to)
+		case known:
+		case !found:
+			return fmt.Errorf("to names %q, and there is no [target.%[1]s]", to)
+		case kind == IMAPTarget:
+			return errors.New(`imap wants a user and a password: make a [target.NAME] with kind = "imap", and name it in to`)
+		case !slices.Contains(targetKinds, kind) || rest == "":
+			return fmt.Errorf("to = %q is none of \"maildir:PATH\", \"mbox:PATH\", \"lmtp:unix:PATH\", \"lmtp:HOST:PORT\", \"smtp:HOST:PORT\", \"command:TEXT\", nor the name of a [target.NAME]", to)
+		}
+	}
+	return nil
+}
+
+// TargetNamed gives the table of a target.
+func (c *Config) TargetNamed(name string) (Target, bool) {
+	i := slices.IndexFunc(c.Target.Targets, func(t Target) bool { return t.Name == name })
+	if i < 0 {
+		return Target{}, false
+	}
+	return c.Target.Targets[i], true
+}
+
+func oneSecret(password, file, command, env, oauth, token string, keyring bool) error {
+	n := 0
+	for _, set := range []bool{password != "", file != "", command != "", env != "", oauth != "", token != "", keyring} {
+		if set {
+			n++
+		}
+	}
+	if n > 1 {
+		return errors.New("sets more than one of password, password_file, password_command, password_env, keyring, oauth and oauth_token_command: keep one")
+	}
+	return nil
+}
+
+func (t *Target) check() error {
+	needs := map[string][]struct{ name, value string }{
+		MaildirTarget: {{"path", t.Path}},
+		MboxTarget:    {{"path", t.Path}},
+		LMTPTarget:    {{"server", t.Server}, {"recipient", t.Recipient}},
+		SMTPTarget:    {{"server", t.Server}, {"recipient", t.Recipient}},
+		IMAPTarget:    {{"server", t.Server}, {"user", t.User}},
+		CommandTarget: {{"command", t.Command}},
+	}
+	if t.Kind == "" {
+		return errors.New("kind is missing")
+	}
+	for _, n := range needs[t.Kind] {
+		if n.value == "" {
+			return fmt.Errorf("is of kind %q and wants %s", t.Kind, n.name)
+		}
+	}
+	return oneSecret(t.Password, t.PasswordFile, t.PasswordCommand, t.PasswordEnv, t.OAuth, t.OAuthCommand, t.Keyring)
+}
