@@ -29,7 +29,7 @@ pop3, sasl, internal/wire < pop3client
 pop3, sasl, internal/wire, maildrop, maildrop/view < pop3server
 pop3client, pop3server, maildrop/memory < pop3test
 internal/wire < internal/fetch/disk
-internal/fetch/disk < internal/fetch/journal, internal/fetch/target
+internal/fetch/disk < internal/fetch/disk/disktest, internal/fetch/journal, internal/fetch/target
 pop3client, maildrop, internal/fetch/journal, internal/fetch/target < internal/fetch
 pop3 < internal/conformance
 pop3server < internal/directory, internal/guard
@@ -54,6 +54,7 @@ pop3server, maildrop/memory, maildrop < pop3client
 maildrop/maildroptest < maildrop/memory, maildrop/maildir, maildrop/bucket
 maildrop/memory < maildrop/maildroptest
 pop3server, maildrop/memory < internal/conformance
+internal/fetch/disk/disktest < internal/fetch/journal, internal/fetch/target, internal/fetch
 pop3server, maildrop/memory, maildrop/maildir < internal/fetch, internal/directory, internal/delivery
 `
 
