@@ -50,12 +50,9 @@ func TestEveryCall(t *testing.T) {
 	sites := 0
 	for _, fault := range []struct {
 		name string
-		fs   disktest.FS
+		err  error // nil: the process dies
 	}{
-		{"EIO", disktest.FS{Err: syscall.EIO}},
-		{"ENOSPC", disktest.FS{Err: syscall.ENOSPC}},
-		{"short", disktest.FS{Err: disktest.ErrShort}},
-		{"killed", disktest.FS{Dies: true}},
+		{"EIO", syscall.EIO}, {"ENOSPC", syscall.ENOSPC}, {"short", disktest.ErrShort}, {"killed", nil},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			for at := 1; ; at++ {
@@ -63,7 +60,7 @@ func TestEveryCall(t *testing.T) {
 				mail := b.deliver(0, before)
 				b.must() // so that there is something to be known
 				mail = append(mail, b.deliver(before, messages)...)
-				faulty := &disktest.FS{At: at, Err: fault.fs.Err, Dies: fault.fs.Dies}
+				faulty := &disktest.FS{At: at, Err: fault.err, Dies: fault.err == nil}
 				err := b.on(faulty)
 				if err == nil {
 					_, err = b.run(Options{})
