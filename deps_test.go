@@ -31,6 +31,10 @@ pop3client, pop3server, maildrop/memory < pop3test
 internal/wire < internal/fetch/disk
 internal/fetch/disk < internal/fetch/disk/disktest, internal/fetch/journal, internal/fetch/target
 pop3client, maildrop, internal/fetch/journal, internal/fetch/target < internal/fetch
+pop3client, maildrop < internal/fetch
+NONE < internal/fetch/credential
+internal/fetch/credential < internal/fetch/oauth
+pop3, pop3client, internal/fetch/oauth < internal/fetch/provider
 pop3 < internal/conformance
 pop3server < internal/directory, internal/guard
 internal/wire, maildrop, internal/directory < internal/delivery
@@ -84,7 +88,9 @@ var libraries = map[string][]string{
 	"github.com/msteinert/pam":         {"internal/directory/pamusers"},
 	"github.com/coreos/go-oidc":        {"internal/directory/oauthusers"},
 	"github.com/go-jose":               {"internal/directory/oauthusers"},
-	"golang.org/x/oauth2":              {"internal/directory/oauthusers"},
+	"golang.org/x/oauth2":              {"internal/directory/oauthusers", "internal/fetch/oauth"},
+	"golang.org/x/net/idna":            {"internal/fetch/provider"},
+	"github.com/zalando/go-keyring":    {"internal/fetch/credential"},
 	"github.com/caddyserver/certmagic": {"internal/certs"},
 	"github.com/mholt/acmez":           {"internal/certs"},
 	"github.com/caddyserver/zerossl":   {"internal/certs"},
