@@ -31,7 +31,6 @@ pop3client, pop3server, maildrop/memory < pop3test
 internal/wire < internal/fetch/disk
 internal/fetch/disk < internal/fetch/disk/disktest, internal/fetch/journal, internal/fetch/target
 pop3client, maildrop, internal/fetch/journal, internal/fetch/target < internal/fetch
-pop3client, maildrop < internal/fetch
 NONE < internal/fetch/credential
 internal/fetch/credential < internal/fetch/oauth
 pop3, pop3client, internal/fetch/oauth < internal/fetch/provider
@@ -41,10 +40,11 @@ internal/wire, maildrop, internal/directory < internal/delivery
 internal/directory < internal/directory/sqlusers, internal/directory/ldapusers, internal/directory/pamusers, internal/directory/oauthusers
 NONE < internal/certs, internal/process, internal/proxyproto
 EVERYTHING < internal/config
+EVERYTHING, internal/config < internal/collect
 EVERYTHING, internal/config < internal/console
 EVERYTHING, internal/config, internal/console < internal/daemon
 NONE < internal/cli/demomail
-EVERYTHING, internal/config, internal/console, internal/daemon < internal/cli
+EVERYTHING, internal/config, internal/console, internal/daemon, internal/collect < internal/cli
 internal/cli < cmd/poplin
 `
 

@@ -30,11 +30,24 @@ const (
 // errReported ends a command with exitFailure where it has said why itself.
 var errReported = errors.New("reported")
 
+// exitError ends a command with an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+// Error implements error.
+func (e *exitError) Error() string { return e.err.Error() }
+
+// Unwrap gives the cause.
+func (e *exitError) Unwrap() error { return e.err }
+
 // commands is the command line.
 type commands struct {
 	Serve    serveCmd    `cmd:"" help:"Serve POP3, as the configuration says."`
 	Demo     demoCmd     `cmd:"" help:"See it work: serve a few messages on this machine, retrieve and check them."`
 	User     userCmd     `cmd:"" help:"Add, change, remove and list users."`
+	Fetch    fetchCmd    `cmd:"" help:"Retrieve mail from maildrops elsewhere."`
 	Deliver  deliverCmd  `cmd:"" help:"Store a message from standard input."`
 	Quota    quotaCmd    `cmd:"" help:"Show how much of their quota users have taken."`
 	Expire   expireCmd   `cmd:"" help:"Remove messages that are older than they may get."`
@@ -89,15 +102,17 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		}
 		return exitUsage
 	}
-	var failed *notDelivered
+	var failed *exitError
 	switch err := parsed.Run(); {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &failed):
+		if !errors.Is(err, errReported) {
+			fmt.Fprintf(errOut, "poplin: %v\n", err)
+		}
+		return failed.code
 	case errors.Is(err, errReported):
 		return exitFailure
-	case errors.As(err, &failed):
-		fmt.Fprintf(errOut, "poplin: %v\n", err)
-		return failed.code
 	case errors.As(err, new(notRun)):
 		fmt.Fprintf(errOut, "poplin: %v\n", err)
 		return exitNotRun

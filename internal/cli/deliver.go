@@ -50,27 +50,16 @@ const (
 	exitNoPerm   = 77
 )
 
-// notDelivered is why a message was not stored, with the exit code.
-type notDelivered struct {
-	code int
-	err  error
-}
-
-func (e *notDelivered) Error() string { return e.err.Error() }
-
-// Unwrap gives the cause.
-func (e *notDelivered) Unwrap() error { return e.err }
-
 // Run stores the message. Whatever is wrong but the address and the quota is
 // for the operator to mend, and the MTA to try again.
 func (c *deliverCmd) Run(ctx context.Context, t *terminal) error {
 	if err := c.deliver(ctx, t); err != nil {
 		code := exitTryAgain
-		var known *notDelivered
+		var known *exitError
 		if errors.As(err, &known) {
 			code = known.code
 		}
-		return &notDelivered{code, err}
+		return &exitError{code, err}
 	}
 	return nil
 }
@@ -90,7 +79,7 @@ func (c *deliverCmd) deliver(ctx context.Context, t *terminal) error {
 	defer done()
 	to, err := agent.Recipient(ctx, c.User)
 	if errors.Is(err, delivery.ErrNoUser) {
-		return &notDelivered{exitNoUser, fmt.Errorf("%s: %w", c.User, err)}
+		return &exitError{exitNoUser, fmt.Errorf("%s: %w", c.User, err)}
 	} else if err != nil {
 		return err
 	}
@@ -104,7 +93,7 @@ func (c *deliverCmd) deliver(ctx context.Context, t *terminal) error {
 		err = errs[0]
 	}
 	if errors.Is(err, maildrop.ErrOverQuota) && cfg.Quota.Over == config.Permanent || errors.Is(err, delivery.ErrTooLarge) {
-		err = &notDelivered{exitNoPerm, err}
+		err = &exitError{exitNoPerm, err}
 	}
 	return err
 }

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"encoding/pem"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/poplin-mail/poplin/pop3test"
+)
+
+// fetchBed is a server, and a configuration that fetches from it.
+func fetchBed(t *testing.T, more string, messages ...string) (s *pop3test.Server, dir, config string) {
+	t.Helper()
+	s = pop3test.NewServer(t, pop3test.WithMessages(messages...))
+	dir = t.TempDir()
+	server, _ := pop3test.TLSConfigs()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificates[0].Certificate[0]})
+	_, port, err := net.SplitHostPort(s.TLSAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = filepath.Join(dir, "poplin.toml")
+	text := fmt.Sprintf("state = \"state\"\n[fetch]\ntls_ca_file = \"ca.pem\"\nto = \"maildir:Mail\"\n[fetch.work]\nserver = \"localhost:%s\"\nuser = %q\npassword_file = \"pw\"\n%s",
+		port, s.User, more)
+	for name, content := range map[string]string{"ca.pem": string(ca), "pw": s.Password + "\n", "poplin.toml": text} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, dir, config
+}
+
+func TestFetch(t *testing.T) {
+	s, dir, config := fetchBed(t, "keep = \"newest 1\"\non_new = 'echo $POPLIN_ACCOUNT $POPLIN_COUNT >> hook'\n", "Subject: a\n\nx\n", "Subject: b\n\ny\n")
+	t.Chdir(dir)
+	out, _ := printed(t, exitOK, "fetch", "--config", config, "--dry-run")
+	if !strings.Contains(out, "work: message 1, 17 octets, ") || !strings.Contains(out, "is fetched, and deleted on the server\n") || strings.Count(out, "\n") != 2 {
+		t.Errorf("the plan is %q", out)
+	}
+	out, _ = printed(t, exitOK, "fetch", "--config", config, "--trace", "trace")
+	if !strings.HasPrefix(out, "work: 2 messages new, 0.0 MB, 1 deleted on the server, ") {
+		t.Errorf("it says %q", out)
+	}
+	if out, errs := printed(t, exitOK, "fetch", "--config", config, "work"); out != "" || errs != "" {
+		t.Errorf("nothing is new, and it says %q, %q", out, errs)
+	}
+	if hook, _ := os.ReadFile("hook"); string(hook) != "work 2\n" {
+		t.Errorf("on_new got %q", hook)
+	}
+	trace, _ := os.ReadFile("trace")
+	if !strings.Contains(string(trace), "work C: RETR 1\n") || strings.Contains(string(trace), s.Password) {
+		t.Errorf("the trace is %s", trace)
+	}
+	if mail, _ := filepath.Glob("Mail/new/*"); len(mail) != 2 {
+		t.Errorf("there are %d messages", len(mail))
+	}
+	if _, err := s.Memory.Deliver(t.Context(), s.User, strings.NewReader("Subject: c\n\n")); err != nil {
+		t.Fatal(err)
+	}
+	out, _ = printed(t, exitOK, "fetch", "--config", config, "--json")
+	for _, want := range []string{`{"account":"work","event":"connected","count":2}`, `"event":"delivered"`, `"event":"deleted","count":1`, `"event":"ended","listed":2,"retrieved":1`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s is not in %s", want, out)
+		}
+	}
+}
+
+// TestFetchFails: exit codes tell who has to do something.
+func TestFetchFails(t *testing.T) {
+	_, dir, config := fetchBed(t, "on_error = 'echo $POPLIN_ERROR >> hook'\n")
+	t.Chdir(dir)
+	printed(t, exitUsage, "fetch", "--config", config, "--uids=some")
+	if _, errs := printed(t, exitFailure, "fetch", "--config", config, "home"); !strings.Contains(errs, "there is no [fetch.home]") {
+		t.Errorf("it says %q", errs)
+	}
+	if err := os.WriteFile("pw", []byte("wrong\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, errs := printed(t, exitFailure, "fetch", "--config", config)
+	if !strings.Contains(errs, "poplin: work: ") || strings.Contains(errs, "wrong\n") {
+		t.Errorf("it says %q", errs)
+	}
+	if hook, _ := os.ReadFile("hook"); !strings.Contains(string(hook), "[AUTH]") {
+		t.Errorf("on_error got %q", hook)
+	}
+	// Nobody listens: it may go well next time.
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	text = append(text, fmt.Sprintf("[fetch.off]\nserver = %q\nuser = \"x\"\npassword_file = \"pw\"\n", l.Addr())...)
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	printed(t, exitTryAgain, "fetch", "--config", config, "off")
+}
+
+// printed runs poplin, and gives what it printed.
+func printed(t *testing.T, code int, args ...string) (out, errs string) {
+	t.Helper()
+	var o, e strings.Builder
+	if got := Run(t.Context(), args, strings.NewReader(""), &o, &e); got != code {
+		t.Fatalf("poplin %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, code, &o, &e)
+	}
+	return o.String(), e.String()
+}

@@ -1,0 +1,235 @@
+// Package collect is `poplin fetch` as a type: accounts of a configuration,
+// fetched once, or again and again. New assembles a Collector; Once and
+// Daemon run it.
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/internal/fetch"
+	"github.com/poplin-mail/poplin/internal/fetch/disk"
+	"github.com/poplin-mail/poplin/internal/fetch/target"
+)
+
+// Options say what a Collector is for.
+type Options struct {
+	Accounts []string  // names; none: all that are not disabled
+	Trace    io.Writer // gets what passes between client and servers, without passwords; nil: nobody
+	Terminal bool      // a command for a password may ask a person
+	Logger   *slog.Logger
+}
+
+// Collector has accounts to fetch.
+type Collector struct {
+	Jobs     []*Job
+	parallel int
+	log      *slog.Logger
+}
+
+// Job is one account.
+type Job struct {
+	*fetch.Account
+	Config config.Account
+	Watch  *fetch.Watch
+}
+
+// New assembles a Collector. It connects to nothing.
+func New(cfg *config.Config, opts Options) (*Collector, error) {
+	state, err := stateFolder(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := &Collector{parallel: cfg.Fetch.Parallel, log: opts.Logger}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	for _, name := range opts.Accounts {
+		if !slices.ContainsFunc(cfg.Fetch.Accounts, func(a config.Account) bool { return a.Name == name }) {
+			return nil, fmt.Errorf("there is no [fetch.%s] in %s", name, cfg.File)
+		}
+	}
+	for _, a := range cfg.Fetch.Accounts {
+		if len(opts.Accounts) == 0 && a.Disabled || len(opts.Accounts) > 0 && !slices.Contains(opts.Accounts, a.Name) {
+			continue
+		}
+		account, err := newAccount(cfg, a, filepath.Join(state, a.Name), opts)
+		if err != nil {
+			c.Close()
+			return nil, fmt.Errorf("[fetch.%s] %w", a.Name, err)
+		}
+		c.Jobs = append(c.Jobs, &Job{account, a, new(fetch.Watch)})
+	}
+	if len(c.Jobs) == 0 {
+		return nil, fmt.Errorf("there is nothing to fetch: %s has no [fetch.NAME] that is not disabled; `poplin fetch setup` makes one", cfg.File)
+	}
+	return c, nil
+}
+
+// Close ends the use of all targets.
+func (c *Collector) Close() {
+	for _, j := range c.Jobs {
+		for _, t := range j.Targets {
+			t.Close()
+		}
+	}
+}
+
+// stateFolder gives the folder with the journals: below the state of the
+// configuration where that is not the default, or the user is root, and
+// otherwise where the user's programs keep such things.
+func stateFolder(cfg *config.Config) (string, error) {
+	if cfg.State != config.Default().State || os.Geteuid() == 0 {
+		return filepath.Join(cfg.State, "fetch"), nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "poplin", "fetch"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("there is no home folder to keep notes in: set state in %s", cfg.File)
+	}
+	return filepath.Join(home, ".local", "state", "poplin", "fetch"), nil
+}
+
+// newAccount assembles an account.
+func newAccount(cfg *config.Config, a config.Account, state string, opts Options) (*fetch.Account, error) {
+	keep, err := fetch.ParsePolicy(a.Keep)
+	if err != nil {
+		return nil, err
+	}
+	connect, err := newConnector(a, state, opts)
+	if err != nil {
+		return nil, err
+	}
+	account := &fetch.Account{
+		Name:           a.Name,
+		Connect:        connect.connect,
+		State:          state,
+		Keep:           keep,
+		MaxMessage:     int64(a.MaxMessage),
+		HeaderOnly:     a.Large == config.Header,
+		BrakeDeletions: a.Brake,
+	}
+	for _, to := range a.To {
+		t, err := newTarget(cfg, to, state)
+		if err != nil {
+			return nil, fmt.Errorf("to = %q: %w", to, err)
+		}
+		account.Targets = append(account.Targets, t)
+	}
+	for i, t := range account.Targets {
+		if slices.Contains(targetNames(account.Targets[:i]), t.Name()) {
+			return nil, fmt.Errorf("to names %s twice, by different words", t.Name())
+		}
+	}
+	return account, nil
+}
+
+func targetNames(targets []target.Target) (names []string) {
+	for _, t := range targets {
+		names = append(names, t.Name())
+	}
+	return names
+}
+
+// newTarget makes a target of an entry of to.
+func newTarget(cfg *config.Config, to, state string) (target.Target, error) {
+	t, named := cfg.TargetNamed(to)
+	if !named {
+		kind, rest, _ := strings.Cut(to, ":")
+		t = cfg.Target.Target
+		t.Kind = kind
+		switch kind {
+		case config.MaildirTarget, config.MboxTarget:
+			path, err := pathOf(cfg, rest)
+			if err != nil {
+				return nil, err
+			}
+			t.Path = path
+		case config.CommandTarget:
+			t.Command = rest
+		default:
+			t.Server = rest
+		}
+	}
+	switch t.Kind {
+	case config.MaildirTarget:
+		return target.OpenMaildir(disk.OS{}, t.Path)
+	}
+	return nil, fmt.Errorf("targets of kind %q are not in this version", t.Kind)
+}
+
+// pathOf gives the path that an entry of to names: below the home folder, or
+// relative to the file's folder.
+func pathOf(cfg *config.Config, path string) (string, error) {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", errors.New("there is no home folder for ~: write the whole path")
+		}
+		return filepath.Join(home, rest), nil
+	}
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path), nil
+	}
+	abs, err := filepath.Abs(cfg.File)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(filepath.Dir(abs), path), nil
+}
+
+// Result is what came of an account.
+type Result struct {
+	*fetch.Report
+	Err       error         `json:"-"`
+	Error     string        `json:"error,omitempty"`
+	Temporary bool          `json:"temporary,omitempty"` // the error may pass by itself
+	Took      time.Duration `json:"-"`
+	Seconds   float64       `json:"seconds"`
+}
+
+// Once fetches all accounts, some at the same time, and gives what came of
+// each, in their order. Done is called as each ends.
+func (c *Collector) Once(ctx context.Context, opts fetch.Options, done func(*Job, Result)) []Result {
+	results := make([]Result, len(c.Jobs))
+	slots := make(chan struct{}, c.parallel)
+	ended := make(chan int, len(c.Jobs))
+	for i, j := range c.Jobs {
+		go func() {
+			slots <- struct{}{}
+			results[i] = j.run(ctx, opts)
+			<-slots
+			ended <- i
+		}()
+	}
+	for range c.Jobs {
+		i := <-ended
+		c.hook(ctx, c.Jobs[i], results[i])
+		done(c.Jobs[i], results[i])
+	}
+	return results
+}
+
+// run fetches the account.
+func (j *Job) run(ctx context.Context, opts fetch.Options) Result {
+	begun := time.Now()
+	opts.Watch = j.Watch
+	report, err := j.Run(ctx, opts)
+	r := Result{Report: report, Err: err, Took: time.Since(begun)}
+	r.Seconds = r.Took.Seconds()
+	if err != nil {
+		r.Error, r.Temporary = err.Error(), fetch.Temporary(err)
+	}
+	return r
+}

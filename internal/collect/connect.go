@@ -1,0 +1,142 @@
+package collect
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/internal/fetch/credential"
+	"github.com/poplin-mail/poplin/pop3client"
+)
+
+// connector connects to the server of an account, and logs in.
+type connector struct {
+	account config.Account
+	addr    string
+	options pop3client.Options
+	secret  credential.Source
+}
+
+func newConnector(a config.Account, _ string, opts Options) (*connector, error) {
+	c := &connector{account: a, addr: a.Server}
+	if _, _, err := net.SplitHostPort(a.Server); err != nil && !strings.HasPrefix(a.Server, "[") && strings.Contains(a.Server, ":") {
+		c.addr = "[" + a.Server + "]" // an IPv6 address alone
+	}
+	tlsConfig, err := clientTLS(a.TLSCAFile, a.TLSPin)
+	if err != nil {
+		return nil, err
+	}
+	c.options = pop3client.Options{
+		TLSConfig:    tlsConfig,
+		Timeout:      a.Timeout,
+		Mechanisms:   a.Mechanisms,
+		InsecureAuth: a.Security == config.Insecure,
+		Trace:        named(opts.Trace, a.Name),
+	}
+	c.secret, err = secretOf(a, opts.Terminal)
+	return c, err
+}
+
+// secretOf gives where the password comes from.
+func secretOf(a config.Account, terminal bool) (credential.Source, error) {
+	switch {
+	case a.Password != "":
+		return credential.Literal(a.Password), nil
+	case a.PasswordFile != "":
+		return credential.File(a.PasswordFile), nil
+	case a.PasswordCommand != "":
+		return credential.Command(a.PasswordCommand, credential.CommandOptions{Terminal: terminal}), nil
+	case a.PasswordEnv != "":
+		return credential.Environment(a.PasswordEnv), nil
+	case a.Keyring:
+		return credential.Keyring{Account: a.Name}, nil
+	case a.OAuthCommand != "":
+		return credential.Command(a.OAuthCommand, credential.CommandOptions{Terminal: terminal}), nil
+	}
+	return nil, errors.New("has no password: set one of password_file, password_command, password_env, keyring, oauth or password")
+}
+
+// connect connects and logs in.
+func (c *connector) connect(ctx context.Context) (*pop3client.Client, error) {
+	secret, err := c.secret.Secret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dial := map[string]func(context.Context, string, *pop3client.Options) (*pop3client.Client, error){
+		config.TLS: pop3client.Dial, config.STLS: pop3client.DialSTLS, config.Insecure: pop3client.DialInsecure,
+	}[c.account.Security]
+	client, err := dial(ctx, c.addr, &c.options)
+	if err != nil {
+		return nil, err
+	}
+	if c.account.OAuth != "" || c.account.OAuthCommand != "" {
+		err = client.LoginToken(ctx, c.account.User, secret)
+	} else {
+		err = client.Login(ctx, c.account.User, secret)
+	}
+	if err != nil {
+		client.Abort()
+		return nil, err
+	}
+	return client, nil
+}
+
+// clientTLS gives the TLS of a client that trusts the authorities of a file,
+// or with a pin one certificate and no other.
+func clientTLS(caFile, pin string) (*tls.Config, error) {
+	t := new(tls.Config)
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, fmt.Errorf("tls_ca_file: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls_ca_file: %s holds no certificate", caFile)
+		}
+	}
+	if pin != "" {
+		want, err := hex.DecodeString(strings.ReplaceAll(pin, ":", ""))
+		if err != nil {
+			return nil, fmt.Errorf("tls_pin_sha256: %w", err)
+		}
+		t.InsecureSkipVerify = true // VerifyConnection does it
+		t.VerifyConnection = func(state tls.ConnectionState) error {
+			if got := sha256.Sum256(state.PeerCertificates[0].Raw); string(got[:]) != string(want) {
+				return fmt.Errorf("the server's certificate is not the one that tls_pin_sha256 names: its SHA-256 is %x", got)
+			}
+			return nil
+		}
+	}
+	return t, nil
+}
+
+// named marks the lines of a trace with the account.
+func named(w io.Writer, name string) io.Writer {
+	if w == nil {
+		return nil
+	}
+	return prefixed{w, name + " "}
+}
+
+type prefixed struct {
+	io.Writer
+	prefix string
+}
+
+// Write gets whole lines.
+func (p prefixed) Write(line []byte) (int, error) {
+	if _, err := p.Writer.Write(append([]byte(p.prefix), line...)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}

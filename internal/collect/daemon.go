@@ -1,0 +1,95 @@
+package collect
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/fetch"
+)
+
+const (
+	// longestWait bounds the time between two tries of an account that fails.
+	longestWait = time.Hour
+
+	// hookTime bounds how long on_new and on_error may take.
+	hookTime = time.Minute
+)
+
+// Daemon fetches each account again and again, until ctx ends, and then waits
+// for those that are under way. Done is called behind each run, by several
+// goroutines.
+func (c *Collector) Daemon(ctx context.Context, opts fetch.Options, done func(*Job, Result)) {
+	slots := make(chan struct{}, c.parallel)
+	var all sync.WaitGroup
+	for _, j := range c.Jobs {
+		all.Go(func() { c.repeat(ctx, j, opts, slots, done) })
+	}
+	all.Wait()
+}
+
+// repeat fetches one account again and again. The first time is within a few
+// seconds, and no time is exact, so that accounts on one server do not come at
+// once.
+func (c *Collector) repeat(ctx context.Context, j *Job, opts fetch.Options, slots chan struct{}, done func(*Job, Result)) {
+	wait := rand.N(3 * time.Second)
+	for failures := 0; ; {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		r := j.run(ctx, opts)
+		<-slots
+		if ctx.Err() != nil && r.Err != nil {
+			return
+		}
+		c.hook(ctx, j, r)
+		done(j, r)
+		if failures++; r.Err == nil {
+			failures = 0
+		}
+		wait = pause(j.Config.Interval, failures)
+	}
+}
+
+// pause gives the time until the next run: longer with each failure in a row,
+// and never quite the same.
+func pause(interval time.Duration, failures int) time.Duration {
+	wait := interval
+	if failures > 1 {
+		wait = max(interval, min(interval<<min(failures-1, 10), longestWait))
+	}
+	return wait + rand.N(wait/10+1)
+}
+
+// hook runs the command of the user's that goes with what came of an account.
+func (c *Collector) hook(ctx context.Context, j *Job, r Result) {
+	command, extra := "", ""
+	switch {
+	case r.Err != nil && !r.Temporary:
+		command, extra = j.Config.OnError, "POPLIN_ERROR="+r.Error
+	case r.Report != nil && r.Delivered > 0:
+		command, extra = j.Config.OnNew, "POPLIN_COUNT="+strconv.Itoa(r.Delivered)
+	}
+	if command == "" || ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, hookTime)
+	defer cancel()
+	hook := exec.CommandContext(ctx, "sh", "-c", command)
+	hook.Env = append(os.Environ(), "POPLIN_ACCOUNT="+j.Name, extra)
+	hook.WaitDelay = time.Second
+	if err := hook.Run(); err != nil {
+		c.log.Warn("the command of on_new or on_error failed", "account", j.Name, "error", err)
+	}
+}
