@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -68,6 +69,9 @@ func (c *configCheckCmd) Run(t *terminal) error {
 // check adds what is wrong with the files that the configuration names.
 func (f *finding) check(cfg *config.Config, file configFlag) {
 	f.Warnings = append(f.Warnings, cfg.Warnings()...)
+	if _, err := os.Stat(cfg.Users.File); len(cfg.Fetch.Accounts) > 0 && isMissing(err) {
+		return // `poplin fetch` alone is what the file is for
+	}
 	if slices.Contains(cfg.Users.Source, config.File) {
 		f.checkUsers(cfg, file)
 	}

@@ -58,7 +58,11 @@ func (c *Collector) repeat(ctx context.Context, j *Job, opts fetch.Options, slot
 		if failures++; r.Err == nil {
 			failures = 0
 		}
-		wait = pause(j.Config.Interval, failures)
+		interval := j.Config.Interval
+		if r.Report != nil {
+			interval = max(interval, r.LoginDelay)
+		}
+		wait = pause(interval, failures)
 	}
 }
 

@@ -3,6 +3,7 @@ package fetch
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Report is what a run did, or with Options.DryRun would do.
@@ -16,7 +17,11 @@ type Report struct {
 	Skipped   int             `json:"skipped"`   // too large, or failed too often
 	Failed    []FailedMessage `json:"failed,omitempty"`
 	Down      []string        `json:"down,omitempty"` // targets, with the reason
-	Plan      []Step          `json:"plan,omitempty"` // of a dry run
+
+	// LoginDelay is how long the server wants a client to wait between logins.
+	LoginDelay time.Duration `json:"-"`
+
+	Plan []Step `json:"plan,omitempty"` // of a dry run
 }
 
 // FailedMessage is a message that is not delivered.

@@ -74,7 +74,7 @@ func (r *run) sessions(ctx context.Context) error {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return &Trouble{true, ctx.Err()}
+			return trouble(ctx.Err())
 		}
 	}
 }
@@ -89,6 +89,7 @@ func (r *run) session(ctx context.Context) (wait time.Duration, err error) {
 	defer r.client.Abort()
 	if caps, err := r.client.Capa(ctx); err == nil {
 		wait = caps.LoginDelay()
+		r.report.LoginDelay = wait
 	}
 	items, err := r.list(ctx)
 	if err != nil {
@@ -188,6 +189,9 @@ func trouble(err error) error {
 	if err == nil || errors.As(err, &already) {
 		return err
 	}
+	if errors.Is(err, context.Canceled) {
+		return &Trouble{true, errors.New("broken off: the next run goes on from here")}
+	}
 	var refused *pop3.Error
 	var dns *net.DNSError
 	var network net.Error
@@ -199,6 +203,6 @@ func trouble(err error) error {
 		return &Trouble{!dns.IsNotFound, err}
 	}
 	passes := errors.As(err, &network) || errors.As(err, &system) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+		errors.Is(err, context.DeadlineExceeded)
 	return &Trouble{passes, err}
 }
