@@ -41,55 +41,56 @@ func (b *bed) sweepTmp() {
 	}
 }
 
-// TestEveryCall, with POPLIN_FETCH_MESSAGES messages or 9: whatever call of the file system fails, or is the last of the
+// TestEveryCall, with POPLIN_FETCH_MESSAGES messages or 6: whatever call of the file system fails, or is the last of the
 // process, the next run brings what is lacking: nothing is lost, nothing comes
 // twice, nothing is cut, and nothing is deleted that is not here.
 func TestEveryCall(t *testing.T) {
 	const before = 3
-	messages, _ := strconv.Atoi(cmp.Or(os.Getenv("POPLIN_FETCH_MESSAGES"), "9"))
+	messages, _ := strconv.Atoi(cmp.Or(os.Getenv("POPLIN_FETCH_MESSAGES"), "6"))
 	sites := 0
 	for _, fault := range []struct {
 		name string
-		err  error // nil: the process dies
+		disktest.Fault
+		powerLoss bool // what was not synced is lost
 	}{
-		{"EIO", syscall.EIO}, {"ENOSPC", syscall.ENOSPC}, {"short", disktest.ErrShort}, {"killed", nil},
+		{"EIO", disktest.Fault{Err: syscall.EIO}, false},
+		{"ENOSPC", disktest.Fault{Err: syscall.ENOSPC, Short: true}, false},
+		{"killed", disktest.Fault{Dies: true, Short: true}, false},
+		{"power lost", disktest.Fault{Dies: true, Short: true}, true},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
-			for at := 1; ; at++ {
+			sites += disktest.Each(t, fault.Fault, func(d *disktest.Disk) {
 				b := newBed(t, "none")
 				mail := b.deliver(0, before)
 				b.must() // so that there is something to be known
 				mail = append(mail, b.deliver(before, messages)...)
-				faulty := &disktest.FS{At: at, Err: fault.err, Dies: fault.err == nil}
-				err := b.on(faulty)
+				err := b.on(d)
 				if err == nil {
 					_, err = b.run(Options{})
 				}
-				if faulty.Calls() < at {
-					sites += at - 1
-					return
+				if fault.powerLoss {
+					d.PowerLoss()
 				}
-				what := faulty.Failed()
 				have := len(b.names("mail/new")) + len(b.names("mail/cur"))
 				if gone := messages - b.onServer(); gone > have {
-					t.Fatalf("call %d, %s: %d messages were deleted, and %d are here", at, what, gone, have)
+					t.Fatalf("%v: %d messages were deleted, and %d are here", d, gone, have)
 				}
 				if err := b.on(disk.OS{}); err != nil {
 					t.Fatal(err)
 				}
 				awaitLogout(t, b)
 				if _, err := b.run(Options{}); err != nil {
-					t.Fatalf("call %d, %s: the run after it: %v", at, what, err)
+					t.Fatalf("%v: the run after it: %v", d, err)
 				}
 				b.sweepTmp()
 				b.holds("mail", mail)
 				if n := b.onServer(); n != 0 {
-					t.Errorf("call %d, %s: %d messages are left on the server", at, what, n)
+					t.Errorf("%v: %d messages are left on the server", d, n)
 				}
 				if t.Failed() {
-					t.Fatalf("call %d, %s, error %v", at, what, err)
+					t.Fatalf("%v, error %v", d, err)
 				}
-			}
+			})
 		})
 	}
 	t.Logf("%d faults at calls of the file system", sites)

@@ -39,6 +39,10 @@ type File interface {
 	// Lock takes the kernel's lock on the whole file, flock(2), which ends with
 	// the File. It does not wait: ErrLocked says that another process has it.
 	Lock() error
+
+	// LockRecord does the same with fcntl(2), which keeps out other programs
+	// that deliver mail. The File must be open for writing.
+	LockRecord() error
 }
 
 // ErrLocked is the error of Lock where another process has the lock.
@@ -104,6 +108,18 @@ func (f osFile) Sync() error {
 func (f osFile) Lock() error {
 	err := retried(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrLocked
+	}
+	return err
+}
+
+// LockRecord implements File. The lock is that of the open file: another File of
+// the same process does not get it, and closing that one does not end it. For
+// programs that take the older kind of lock it is the same lock.
+func (f osFile) LockRecord() error {
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	err := retried(func() error { return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &whole) })
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 		return ErrLocked
 	}
 	return err
