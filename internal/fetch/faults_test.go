@@ -78,6 +78,9 @@ func TestEveryCall(t *testing.T) {
 				if err := b.on(disk.OS{}); err != nil {
 					t.Fatal(err)
 				}
+				for _, name := range b.names("mail/new") { // a mail program has shown them
+					b.rename("mail/new/"+name, "mail/cur/"+name+":2,S")
+				}
 				awaitLogout(t, b)
 				if _, err := b.run(Options{}); err != nil {
 					t.Fatalf("%v: the run after it: %v", d, err)
