@@ -1,7 +1,7 @@
 // Package e2e tests Poplin end to end against other people's programs: the
 // POP3 clients python3's poplib, curl, mpop, fetchmail and getmail6 retrieve
-// from `poplin serve`, and package pop3client retrieves from Dovecot and GNU
-// Mailutils. It is a module of its own, so that nothing in it reaches a
+// from `poplin serve`, package pop3client retrieves from Dovecot and GNU
+// Mailutils, and Postfix, Exim and OpenSMTPD deliver. It is a module of its own, so that nothing in it reaches a
 // program that imports Poplin.
 //
 // Run it with `make e2e`, which installs what is missing. A program that is

@@ -24,6 +24,10 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // other users run the program too
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	poplin = filepath.Join(dir, "poplin")
 	build := exec.Command("go", "build", "-o", poplin, "./cmd/poplin")
 	build.Dir = ".."
