@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"fmt"
 	"net"
 	"os"
@@ -147,6 +148,41 @@ func TestSocketActivation(t *testing.T) {
 		t.Errorf("the socket is closed for good: %v", err) // systemd has it still
 	} else {
 		conn.Close()
+	}
+
+	// A socket for LMTP, as its unit made it, where the configuration names none.
+	sock := filepath.Join(s.dir, "lmtp.sock")
+	local, err := net.Listen("unix", sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer local.Close()
+	if err := os.Chmod(sock, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lmtp, err := local.(*net.UnixListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lmtp.Close()
+	cmd := activated("$$", "2", "pop3:lmtp")
+	cmd.ExtraFiles = append(cmd.ExtraFiles, lmtp)
+	s.process = start(t, cmd)
+	conn, err := net.Dial("unix", sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.HasPrefix(line, "220 ") {
+		t.Errorf("LMTP begins with %q, %v", line, err)
+	}
+	if info, err := os.Stat(sock); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket of systemd is %v now, %v", info.Mode(), err)
+	}
+	s.process.signal(syscall.SIGTERM)
+	s.process.wait(t)
+	if _, err := os.Stat(sock); err != nil {
+		t.Errorf("the socket of systemd is gone: %v", err)
 	}
 
 	for _, c := range []struct{ count, names, want string }{

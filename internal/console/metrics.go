@@ -44,6 +44,7 @@ type Metrics struct {
 	failures map[string]prometheus.Counter
 	commands map[string]command // by verb
 	refused  *prometheus.CounterVec
+	intake   intake
 
 	mu      sync.Mutex
 	reasons map[string]bool // that stand in refused
@@ -87,6 +88,8 @@ func NewMetrics() *Metrics {
 	for _, verb := range verbs {
 		m.commands[verb] = command{commands.WithLabelValues(verb, "false"), commands.WithLabelValues(verb, "true"), took.WithLabelValues(verb)}
 	}
+
+	m.intake = newIntake(m)
 
 	info := add(m, prometheus.NewGaugeVec(gauge("build_info", "Always 1; the labels say what runs."), []string{"version", "commit"}))
 	version, commit := build()

@@ -41,6 +41,7 @@ func full() *Metrics {
 		Panics:   func() int64 { return 2 },
 		Expiries: func() map[string]time.Time { return map[string]time.Time{"cert.pem": time.Unix(1800000000, 0)} },
 		Guard:    func() GuardStats { return GuardStats{Delayed: 3, Rejected: 4, Entries: 5} },
+		MTAs:     func() int { return 6 },
 	})
 	return m
 }
@@ -60,6 +61,11 @@ func TestMetrics(t *testing.T) {
 	m.Command("EHLO", 0, false)
 	m.Refused("too many sessions")
 	m.Deleted(7)
+	m.Intake().Delivered(300)
+	m.Intake().Delivered(500)
+	m.Intake().Refused("over_quota")
+	m.Intake().Refused("made up")
+	m.Intake().Took(20 * time.Millisecond)
 	m.SessionEnded(pop3server.SessionSummary{OctetsIn: 100, OctetsOut: 2000, Retrieved: 6, Deleted: 7, Duration: 2 * time.Second})
 	_, got := scrape(t, m)
 	for name, want := range map[string]string{
@@ -90,6 +96,14 @@ func TestMetrics(t *testing.T) {
 		"poplin_guard_delayed_total":                                          "3",
 		"poplin_guard_rejected_total":                                         "4",
 		"poplin_guard_entries":                                                "5",
+		"poplin_lmtp_connections":                                             "6",
+		"poplin_deliveries_total":                                             "2",
+		"poplin_delivered_bytes_total":                                        "800",
+		`poplin_deliveries_refused_total{reason="over_quota"}`:                "1",
+		`poplin_deliveries_refused_total{reason="no_user"}`:                   "0",
+		`poplin_deliveries_refused_total{reason="other"}`:                     "1",
+		`poplin_delivery_duration_seconds_bucket{le="0.01"}`:                  "0",
+		`poplin_delivery_duration_seconds_bucket{le="0.025"}`:                 "1",
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %q, want %s", name, got[name], want)

@@ -16,6 +16,9 @@ type Sources struct {
 
 	// Guard gives what the guard against guessed passwords did.
 	Guard func() GuardStats
+
+	// MTAs gives how many connections deliver mail.
+	MTAs func() int
 }
 
 // GuardStats is what the guard against guessed passwords did and knows.
@@ -34,6 +37,9 @@ func (m *Metrics) Watch(s Sources) {
 	if s.Expiries != nil {
 		add(m, expiries{prometheus.NewDesc("poplin_certificate_expiry_timestamp_seconds",
 			"When a certificate in use ends, in seconds since 1970.", []string{"certificate"}, nil), s.Expiries})
+	}
+	if s.MTAs != nil {
+		add(m, prometheus.NewGaugeFunc(gauge("lmtp_connections", "Connections of MTAs that are open."), func() float64 { return float64(s.MTAs()) }))
 	}
 	if s.Guard != nil {
 		add(m, guardStats{

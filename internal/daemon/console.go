@@ -25,7 +25,11 @@ type operator struct {
 
 // watch adds what is asked for at each scrape, once the rest is assembled.
 func (d *Daemon) watch() {
-	d.operator.metrics.Watch(console.Sources{Panics: d.server.Panics, Expiries: d.expiries, Guard: d.guardStats})
+	sources := console.Sources{Panics: d.server.Panics, Expiries: d.expiries, Guard: d.guardStats}
+	if d.intake.server != nil {
+		sources.MTAs = d.intake.server.Connections
+	}
+	d.operator.metrics.Watch(sources)
 	d.operator.console = console.NewServer(d.operator.metrics, d.health, d.log)
 }
 

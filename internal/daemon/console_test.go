@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -41,14 +43,25 @@ func get(t *testing.T, d *Daemon, path string) (code int, text string) {
 func TestConsole(t *testing.T) {
 	cfg := newConfig(t)
 	cfg.Console.Listen = []string{"127.0.0.1:0"}
+	lmtp := filepath.Join(t.TempDir(), "lmtp")
+	cfg.LMTP.Listen = []string{"unix:" + lmtp}
 	d, _ := start(t, cfg)
+	mta, err := net.Dial("unix", lmtp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mta.Close()
+	fmt.Fprint(mta, "LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\nx\r\n.\r\n")
+	for lines := bufio.NewScanner(mta); lines.Scan() && !strings.HasPrefix(lines.Text(), "250 2.0.0 <anna"); {
+	}
 	c, err := pop3client.Dial(t.Context(), d.Addrs()[1].Addr.String(), trust(t, pairBelow(cfg.State).Certificate))
 	if err := logIn(t, c, err, "secret"); err != nil {
 		t.Fatal(err)
 	}
 	code, text := get(t, d, "/metrics")
 	for _, want := range []string{"\npoplin_sessions 1\n", "\npoplin_tls_handshakes_total 1\n", "\npoplin_panics_total 0\n",
-		"\npoplin_certificate_expiry_timestamp_seconds{certificate=", `tls="true"} 1`, "\npoplin_guard_entries "} {
+		"\npoplin_certificate_expiry_timestamp_seconds{certificate=", `tls="true"} 1`, "\npoplin_guard_entries ",
+		"\npoplin_lmtp_connections 1\n", "\npoplin_deliveries_total 1\n"} {
 		if code != 200 || !strings.Contains(text, want) {
 			t.Errorf("%d: the metrics lack %q", code, want)
 		}

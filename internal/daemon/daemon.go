@@ -70,12 +70,12 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	if d.users, err = newDirectory(cfg, logger); err != nil {
 		return nil, err
 	}
+	d.operator.metrics = console.NewMetrics()
 	if err := d.newIntake(); err != nil {
 		d.users.Close()
 		return nil, err
 	}
 	d.guard = newGuard(cfg, logger)
-	d.operator.metrics = console.NewMetrics()
 	limits := cfg.Limits
 	d.server, err = pop3server.New(d.store, d.users, pop3server.Options{
 		TLSConfig:             d.certs.Config(),

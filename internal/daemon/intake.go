@@ -3,8 +3,10 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"syscall"
@@ -22,15 +24,17 @@ type intake struct {
 	server    *delivery.Server
 }
 
-// newIntake assembles what LMTP needs, where it is configured.
+// newIntake assembles what LMTP needs. Without lmtp.listen it may be needed
+// all the same: systemd may hand over a socket.
 func (d *Daemon) newIntake() error {
-	if len(d.cfg.LMTP.Listen) == 0 {
+	if _, takes := d.store.(maildrop.Distributor); !takes && len(d.cfg.LMTP.Listen) == 0 {
 		return nil
 	}
 	agent, err := newAgent(d.cfg, d.users, d.store, d.log)
 	if err != nil {
 		return err
 	}
+	agent.Observer = d.operator.metrics.Intake()
 	over := 0
 	if d.cfg.Quota.Over == config.Permanent {
 		over = delivery.OverQuotaPermanent
@@ -90,6 +94,13 @@ func Agent(cfg *config.Config, logger *slog.Logger) (*delivery.Agent, func(), er
 		return nil, nil, err
 	}
 	return agent, func() { users.Close() }, nil
+}
+
+func (i *intake) serve(l net.Listener) error {
+	if i.server == nil {
+		return errors.New("a socket for LMTP was handed over, and maildrops.store takes no mail")
+	}
+	return i.server.Serve(l)
 }
 
 func (i *intake) reload() error {

@@ -50,7 +50,7 @@ func Listen(ctx context.Context, cfg *config.Config, sockets *process.Sockets, l
 			_, tcp := b.Addr().(*net.TCPAddr)
 			if !tcp && part.protocol != "lmtp" {
 				err = fmt.Errorf("%s: the socket %s that was handed over is not of TCP", part.protocol, b.Addr())
-			} else if !tcp {
+			} else if !tcp && !sockets.Given(b) {
 				err = openTo(cfg, b.Addr().String())
 			}
 			if err != nil {
@@ -97,7 +97,7 @@ func (d *Daemon) Serve(l *Listeners) {
 		case "pop3s":
 			serve = d.server.ServeTLS
 		case "lmtp":
-			serve = d.intake.server.Serve
+			serve = d.intake.serve
 		case "console":
 			serve = d.operator.console.Serve
 		}

@@ -26,6 +26,7 @@ type Agent struct {
 	Quota     maildrop.Quota // of users whose source says nothing else
 	Hostname  string         // in Received lines
 	Logger    *slog.Logger
+	Observer  Observer // nil: nobody observes
 }
 
 // Maildrop gives the name of the maildrop.
@@ -51,11 +52,12 @@ type Recipient struct {
 // cannot be told now.
 func (a *Agent) Recipient(ctx context.Context, address string) (Recipient, error) {
 	u, err := a.Addresses.User(ctx, address)
-	if err != nil {
-		return Recipient{}, err
+	if err == nil && u == nil {
+		err = ErrNoUser
 	}
-	if u == nil {
-		return Recipient{}, ErrNoUser
+	if err != nil {
+		a.observer().Refused(reason(err))
+		return Recipient{}, err
 	}
 	return Recipient{address, u.Name, maildrop.Recipient{Maildrop: u.Maildrop, Quota: u.Keeping.Quota(a.Quota)}}, nil
 }
@@ -81,13 +83,16 @@ func (a *Agent) Deliver(ctx context.Context, env Envelope, to []Recipient, r io.
 			drops = append(drops, rcpt.drop)
 		}
 	}
+	begun := time.Now()
 	id := strings.ToLower(rand.Text()[:16])
 	body := wire.NewLFReader(&limited{r: r, left: env.Max, bounded: env.Max > 0})
 	outcomes, err := a.Store.Distribute(ctx, drops, io.MultiReader(strings.NewReader(a.header(env, to, id)), body))
 	if err != nil {
 		a.Logger.Warn("message not taken", "id", id, "from", env.Sender, "peer", env.Peer, "error", err)
+		a.observer().Refused(reason(err))
 		return nil, err
 	}
+	a.observe(outcomes, time.Since(begun))
 	errs := make([]error, len(to))
 	for i, rcpt := range to {
 		o := outcomes[at[rcpt.drop.Maildrop]]

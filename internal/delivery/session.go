@@ -66,6 +66,7 @@ func (s *Server) reply(err error) error {
 // Mail implements smtp.Session.
 func (ses *session) Mail(from string, opts *smtp.MailOptions) error {
 	if max := ses.server.opts.MaxMessage; max > 0 && opts.Size > max {
+		ses.server.opts.Agent.observer().Refused(reasonTooLarge)
 		return ses.server.reply(ErrTooLarge)
 	}
 	ses.begin(from)

@@ -145,6 +145,12 @@ func (s *Sockets) Listen(ctx context.Context, name string, addrs []string) ([]ne
 	return all, nil
 }
 
+// Given tells whether systemd made the socket, whose owner and mode are then
+// what its unit says.
+func (s *Sockets) Given(l net.Listener) bool {
+	return slices.ContainsFunc(s.open, func(have socket) bool { return have.l == l && have.Addr == "" })
+}
+
 func listen(ctx context.Context, addr string) (net.Listener, error) {
 	path, ok := strings.CutPrefix(addr, unixMark)
 	if !ok {
