@@ -11,7 +11,7 @@ ARGS ?=
 # The Go of this machine or nothing: a test run downloads no other.
 export GOTOOLCHAIN = local
 
-.PHONY: build build-pam demo test install lint unit fuzz fuzz-seconds e2e cover bench siege man clean help
+.PHONY: build build-pam demo test install lint unit fuzz fuzz-seconds e2e cover bench bench-lmtp siege man clean help
 
 build: ## build bin/poplin
 	CGO_ENABLED=0 go build -trimpath -o bin/poplin ./cmd/poplin
@@ -56,6 +56,9 @@ cover: ## coverage of the library packages; fails below COVERMIN (90) percent
 
 bench: ## every benchmark
 	go test -run='^$$' -bench=. -benchmem -benchtime=$(BENCHTIME) ./...
+
+bench-lmtp: ## deliveries a second, beside Dovecot's lmtpd; some seven minutes, as root
+	go run ./bench/lmtp $(ARGS)
 
 siege: ## attack a server in every way that hostile and slow clients know, some minutes
 	go run ./bench/siege $(ARGS)
