@@ -3,7 +3,6 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -22,16 +21,17 @@ import (
 type intake struct {
 	addresses *directory.Addresses
 	server    *delivery.Server
+	why       error // there is none
 }
 
 // newIntake assembles what LMTP needs. Without lmtp.listen it may be needed
 // all the same: systemd may hand over a socket.
 func (d *Daemon) newIntake() error {
-	if _, takes := d.store.(maildrop.Distributor); !takes && len(d.cfg.LMTP.Listen) == 0 {
-		return nil
-	}
 	agent, err := newAgent(d.cfg, d.users, d.store, d.log)
-	if err != nil {
+	if err != nil && len(d.cfg.LMTP.Listen) == 0 {
+		d.intake.why = err
+		return nil
+	} else if err != nil {
 		return err
 	}
 	agent.Observer = d.operator.metrics.Intake()
@@ -51,6 +51,22 @@ func (d *Daemon) newIntake() error {
 	return nil
 }
 
+// guesses gives the source of users that takes every name for a user's, since
+// it can tell only by a password; empty: there is none.
+func guesses(cfg *config.Config) string {
+	ldap := &cfg.Users.LDAP
+	for _, source := range cfg.Users.Source {
+		switch {
+		case source == config.PAM:
+			return `users.source = "pam"`
+		case source == config.LDAP && ldap.UserDN != "" &&
+			ldap.BindDN+ldap.NameAttribute+ldap.PasswordAttribute+ldap.MaildropAttribute+ldap.QuotaAttribute == "":
+			return "users.ldap.user_dn without users.ldap.bind_dn"
+		}
+	}
+	return ""
+}
+
 // newAgent makes what stores messages.
 func newAgent(cfg *config.Config, users *directory.Directory, store maildrop.Store, logger *slog.Logger) (*delivery.Agent, error) {
 	addresses, err := directory.NewAddresses(users, directory.AddressOptions{
@@ -62,6 +78,9 @@ func newAgent(cfg *config.Config, users *directory.Directory, store maildrop.Sto
 	})
 	if err != nil {
 		return nil, fmt.Errorf("lmtp.aliases: %w", err)
+	}
+	if source := guesses(cfg); source != "" && cfg.Maildrops.Create {
+		return nil, fmt.Errorf("maildrops.create = true does not go with mail and %s, which cannot tell who exists: mail to any address would make a Maildir. Set it to false, and make the Maildirs of users yourself", source)
 	}
 	distributor, ok := store.(maildrop.Distributor)
 	if !ok {
@@ -98,7 +117,7 @@ func Agent(cfg *config.Config, logger *slog.Logger) (*delivery.Agent, func(), er
 
 func (i *intake) serve(l net.Listener) error {
 	if i.server == nil {
-		return errors.New("a socket for LMTP was handed over, and maildrops.store takes no mail")
+		return i.why
 	}
 	return i.server.Serve(l)
 }
