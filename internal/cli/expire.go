@@ -21,8 +21,8 @@ type expireCmd struct {
 func (expireCmd) Help() string {
 	return `Messages that came longer ago than retention.expire, or than their user's source of users
 says (expire=30d in a passwd-file, expire_days in a database), are removed for good. A
-maildrop in which a session is open is left out, and said so. The server does the same
-once a day.
+maildrop in which a session is open is left out, and said so, and so is one that no user
+of its name has. The server does the same once a day.
 
 Examples:
 
@@ -54,12 +54,15 @@ func (c *expireCmd) Run(ctx context.Context, t *terminal) error {
 	if c.DryRun {
 		verb = "would be removed"
 	}
-	failed := 0
+	failed, removed, limited := 0, int64(0), false
 	all := make([]daemon.Expired, 0, len(names))
 	for _, name := range names {
 		x, err := e.Run(ctx, name, c.DryRun)
 		if errors.Is(err, maildrop.ErrInUse) {
 			fmt.Fprintf(t.err, "poplin: %s: a session is open: left out\n", name)
+			continue
+		} else if errors.Is(err, daemon.ErrNobodys) && len(c.Maildrops) == 0 {
+			fmt.Fprintf(t.err, "poplin: %s: %v: left out\n", name, err)
 			continue
 		} else if err != nil {
 			fmt.Fprintf(t.err, "poplin: %s: %v\n", name, err)
@@ -67,6 +70,7 @@ func (c *expireCmd) Run(ctx context.Context, t *terminal) error {
 			continue
 		}
 		all = append(all, x)
+		removed, limited = removed+x.Messages, limited || x.Age > 0
 		if !c.JSON && x.Messages > 0 {
 			fmt.Fprintf(t.out, "%s: %d messages of %d octets %s\n", name, x.Messages, x.Octets, verb)
 		}
@@ -79,5 +83,17 @@ func (c *expireCmd) Run(ctx context.Context, t *terminal) error {
 	if failed > 0 {
 		return errReported
 	}
+	if c.DryRun && !c.JSON && removed == 0 {
+		fmt.Fprintln(t.out, nothing(limited))
+	}
 	return nil
+}
+
+// nothing says why a dry run found nothing. Without --dry-run silence is the
+// answer that cron wants.
+func nothing(limited bool) string {
+	if limited {
+		return "nothing would be removed: no message is too old"
+	}
+	return `nothing would be removed: retention.expire is "0s", and none of these users has a time of their own`
 }

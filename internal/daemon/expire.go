@@ -52,16 +52,26 @@ type Expired struct {
 	maildrop.Usage
 }
 
+// ErrNobodys says that a maildrop is left alone: how long its user may keep
+// mail is not known.
+var ErrNobodys = errors.New("no user of that name has this maildrop")
+
 // Run removes what is too old in the maildrop of that name, or with dry tells
-// what that is. Where a session is open the error wraps maildrop.ErrInUse.
+// what that is. Where a session is open the error wraps maildrop.ErrInUse. A
+// source of users may give a user a maildrop of another name, and tells nobody
+// whose a maildrop is: then the error is ErrNobodys.
 func (e *Expiry) Run(ctx context.Context, name string, dry bool) (Expired, error) {
 	x := Expired{Maildrop: name, Age: e.cfg.Retention.Expire}
 	u, err := e.users.Recipient(ctx, name)
 	if err != nil {
 		return x, err
 	}
-	if u != nil && u.Keeping.Expire != nil {
+	known := u != nil && u.Maildrop == name
+	if known && u.Keeping.Expire != nil {
 		x.Age = *u.Keeping.Expire
+	}
+	if x.Age > 0 && !known {
+		return x, ErrNobodys
 	}
 	if x.Age == 0 {
 		return x, nil
@@ -94,9 +104,12 @@ func (e *Expiry) all(ctx context.Context) {
 		e.log.Error("messages that are too old were not looked for", "error", err)
 		return
 	}
+	nobodys := 0
 	for _, name := range names {
 		x, err := e.Run(ctx, name, false)
 		switch {
+		case errors.Is(err, ErrNobodys):
+			nobodys++
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, maildrop.ErrInUse):
@@ -105,5 +118,8 @@ func (e *Expiry) all(ctx context.Context) {
 		case x.Messages > 0:
 			e.log.Info("messages expired", "maildrop", name, "messages", x.Messages, "octets", x.Octets, "age", x.Age.String())
 		}
+	}
+	if nobodys > 0 {
+		e.log.Warn("messages stay, however old: no user has the name of their maildrop (`poplin expire --dry-run` names it)", "maildrops", nobodys)
 	}
 }

@@ -125,7 +125,7 @@ func (a *Addresses) alias(name string) string {
 func (a *Addresses) mustExist(ctx context.Context, alias, name string) (*User, error) {
 	u, err := a.users.Recipient(ctx, name)
 	if u == nil && err == nil {
-		err = fmt.Errorf("%s is for the user %s, whom no source knows", alias, name)
+		err = fmt.Errorf("%s is for the user %s, whom no source knows: add the user, or name another", alias, name)
 	}
 	return u, err
 }
