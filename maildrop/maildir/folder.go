@@ -133,14 +133,21 @@ func (s *Store) openParts(root *os.Root, path string, create bool) (*folder, err
 	return f, nil
 }
 
-// make makes what is missing in the folder.
+// make makes what is missing in the folder. Where new/ and cur/ are, open takes
+// the folder for a Maildir that is complete, even while another delivery makes
+// it: so cur/ comes when the others are there durably.
 func (f *folder) make() error {
-	for _, name := range []string{"new", "cur", "tmp"} {
-		if err := f.sys.mkdir(f.top, name); err != nil && !errors.Is(err, fs.ErrExist) {
+	for _, names := range [][]string{{"tmp", "new"}, {"cur"}} {
+		for _, name := range names {
+			if err := f.sys.mkdir(f.top, name); err != nil && !errors.Is(err, fs.ErrExist) {
+				return err
+			}
+		}
+		if err := f.sys.fsync(f.top); err != nil {
 			return err
 		}
 	}
-	return f.sys.fsync(f.top)
+	return nil
 }
 
 // makeRoot makes the root of the Maildirs and what is missing above it, each

@@ -115,6 +115,9 @@ func (s *session) remove(ctx context.Context, marked []int, k *keeper) error {
 	for _, i := range pending {
 		fail(i, errors.New("another program keeps renaming it"))
 	}
+	// What was in cur/ came from new/, and the program that moved it there need
+	// not have synced that.
+	did.touched[inNew] = did.touched[inNew] || did.touched[inCur]
 	for p, fd := range s.dirs {
 		if did.touched[p] {
 			var err error
