@@ -321,8 +321,8 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
-// TestPowerLossAside: a message that is set aside is in the maildrop or aside,
-// however the power fails.
+// TestPowerLossAside: a message that was set aside survives power loss there,
+// and so does a note.
 func TestPowerLossAside(t *testing.T) {
 	b := newPowerBox(t)
 	b.deliver("The first.\n", powerUsers[0])
@@ -332,8 +332,8 @@ func TestPowerLossAside(t *testing.T) {
 	}
 	defer m.Close()
 	clear(b.there)
-	aside := m.(maildrop.Aside)
-	if err := aside.SetAside(t.Context(), []int{0}, time.Hour); err != nil {
+	err = errors.Join(m.(maildrop.Aside).SetAside(t.Context(), []int{0}, time.Hour), m.(maildrop.Notes).SetNote(t.Context(), "phone", []byte("hidden")))
+	if err != nil {
 		t.Fatal(err)
 	}
 	left := t.TempDir()
@@ -350,6 +350,9 @@ func TestPowerLossAside(t *testing.T) {
 	kept, err := after.(maildrop.Aside).Kept(t.Context())
 	if err != nil || !slices.Equal(kept, []string{m.Messages()[0].UID}) {
 		t.Errorf("after power loss %q are kept, error %v", kept, err)
+	}
+	if note, err := after.(maildrop.Notes).Note(t.Context(), "phone"); err != nil || string(note) != "hidden" {
+		t.Errorf("after power loss the note is %q, error %v", note, err)
 	}
 }
 

@@ -91,12 +91,10 @@ func (d *Device) wait(ctx context.Context) error {
 
 // Close takes the file away. No file system may be mounted from it any more.
 func (d *Device) Close() error {
-	err := unix.Unmount(d.dir, 0)
+	err := Unmount(d.dir)
 	if errors.Is(err, unix.EINVAL) { // it never was mounted
 		d.fuse.Process.Kill()
 		err = nil
-	} else if err != nil {
-		err = errors.Join(fmt.Errorf("unmounting %s: %w", d.dir, err), unix.Unmount(d.dir, unix.MNT_DETACH))
 	}
 	select {
 	case <-d.ended:

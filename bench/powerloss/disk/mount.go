@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,9 +71,14 @@ func Mount(file *os.File, dir string, readOnly bool) error {
 	return nil
 }
 
-// Unmount undoes Mount.
+// Unmount undoes Mount. It waits for whoever still has a file open there: a
+// child that was just started has those of this process, until its program
+// begins.
 func Unmount(dir string) error {
 	err := unix.Unmount(dir, 0)
+	for end := time.Now().Add(patience); errors.Is(err, unix.EBUSY) && time.Now().Before(end); err = unix.Unmount(dir, 0) {
+		time.Sleep(5 * time.Millisecond)
+	}
 	if err != nil {
 		err = errors.Join(fmt.Errorf("unmounting %s: %w", dir, err), unix.Unmount(dir, unix.MNT_DETACH))
 	}
