@@ -8,9 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // tick is the unit of times in /proc/PID/stat (USER_HZ).
@@ -54,11 +53,12 @@ func (s *running) cpu() time.Duration {
 // flushed gives how often the disk below dir was told to write what it holds.
 // What else uses the disk counts too.
 func flushed(dir string) int64 {
-	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil {
+	var st syscall.Stat_t
+	if err := syscall.Stat(dir, &st); err != nil {
 		return 0
 	}
-	device := fmt.Sprintf("/sys/dev/block/%d:%d/", unix.Major(st.Dev), unix.Minor(st.Dev))
+	major, minor := st.Dev>>8&0xfff|st.Dev>>32&^0xfff, st.Dev&0xff|st.Dev>>12&^0xff // as glibc has it
+	device := fmt.Sprintf("/sys/dev/block/%d:%d/", major, minor)
 	for _, name := range []string{device + "stat", device + "../stat"} { // a partition's are its disk's
 		text, err := os.ReadFile(name)
 		if err != nil {
