@@ -151,7 +151,10 @@ func try(ctx context.Context, opts options, dir string, c *control) (*trial.Resu
 		faults = faults[:min(len(faults), shown)]
 	}
 	for _, fault := range faults {
-		fmt.Println("fault:", strings.TrimSpace(fault))
+		if c != nil {
+			fault, _, _ = strings.Cut(fault, "\n") // without the server's log
+		}
+		fmt.Println("fault:", fault)
 	}
 	return result, nil
 }
