@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
+// command runs a line that must end by itself.
 func command(line string) (string, error) {
-	return Command(line, CommandOptions{}).Secret(context.Background())
+	return Command(line, CommandOptions{Timeout: time.Hour}).Secret(context.Background())
 }
 
 func TestCommand(t *testing.T) {
