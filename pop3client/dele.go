@@ -34,7 +34,7 @@ func (c *Client) Dele(ctx context.Context, numbers ...int) error {
 		return err
 	}
 	defer c.end()
-	p := c.newPipeline("DELE", items, window, DefaultWindowOctets)
+	p := c.newPipeline(series{verb: "DELE"}, items, window, DefaultWindowOctets)
 	defer p.stop()
 	var refusals []error
 	for {

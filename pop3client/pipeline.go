@@ -30,8 +30,8 @@ type item struct {
 // window allows: by count, and by the octets that the replies are announced to
 // have. One item may always be under way, whatever its size.
 type pipeline struct {
-	c      *Client
-	verb   string
+	c *Client
+	series
 	items  []item
 	count  int   // the window
 	octets int64 // the window
@@ -43,11 +43,11 @@ type pipeline struct {
 }
 
 // newPipeline starts a pipeline within the operation that runs; stop ends it.
-func (c *Client) newPipeline(verb string, items []item, count int, octets int64) *pipeline {
+func (c *Client) newPipeline(s series, items []item, count int, octets int64) *pipeline {
 	// While replies are read the sender's writes need no limit: when the server
 	// takes none, no reply comes either, and the reader's limit strikes.
 	c.base.patience()
-	return &pipeline{c: c, verb: verb, items: items, count: count, octets: octets, sender: newSender(c.conn)}
+	return &pipeline{c: c, series: s, items: items, count: count, octets: octets, sender: newSender(c.conn)}
 }
 
 // settle is how long a write may take that nobody waits for any more: every
@@ -96,6 +96,7 @@ func (p *pipeline) fill() {
 		p.batch = append(p.batch, p.verb...)
 		p.batch = append(p.batch, ' ')
 		p.batch = strconv.AppendInt(p.batch, int64(it.number), 10)
+		p.batch = append(p.batch, p.args...)
 		if p.c.trace.on() {
 			p.c.trace.client(string(p.batch[start:]))
 		}
@@ -116,9 +117,9 @@ func (p *pipeline) room(it item) bool {
 // cost is the part of the window that a reply takes, at most the whole.
 func (p *pipeline) cost(it item) int64 {
 	if it.size < 0 {
-		return min(unknownSize, p.octets)
+		return min(unknownSize, p.most, p.octets)
 	}
-	return min(it.size, p.octets)
+	return min(it.size, p.most, p.octets)
 }
 
 // answered notes that the reply to the next item was read whole.

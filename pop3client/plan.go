@@ -23,11 +23,11 @@ func (c *Client) ListUidl(ctx context.Context) ([]pop3.Listing, []pop3.UID, erro
 	return c.lists(ctx, RetrieveOptions{}, pipelined(caps, 0) > 1)
 }
 
-// plan gives the messages to retrieve with what is known about them.
-func (c *Client) plan(ctx context.Context, opts RetrieveOptions, pipelining bool) ([]item, error) {
+// plan gives the messages to send the command about, with what is known about them.
+func (c *Client) plan(ctx context.Context, verb string, opts RetrieveOptions, pipelining bool) ([]item, error) {
 	for _, n := range opts.Numbers {
 		if n < 1 || n > pop3.MaxMessages {
-			return nil, argumentError("RETR", "message number "+strconv.Itoa(n)+" is out of range")
+			return nil, argumentError(verb, "message number "+strconv.Itoa(n)+" is out of range")
 		}
 	}
 	listings, uids, err := c.lists(ctx, opts, pipelining)

@@ -36,7 +36,7 @@ type RetrieveOptions struct {
 }
 
 // errLeft is what breaks a session whose retrieval ended in a panic.
-var errLeft = errors.New("pop3client: RETR: the loop was left by a panic")
+var errLeft = errors.New("pop3client: the loop over messages was left by a panic")
 
 // RetrieveAll retrieves messages. The next ones are under way while one is
 // read, as far as the window allows, and none is held in memory. What the body
@@ -54,6 +54,18 @@ var errLeft = errors.New("pop3client: RETR: the loop was left by a panic")
 // WindowOctets, after which the session goes on. Where that is not enough, as
 // for a large message, the client is broken instead, and nothing is deleted.
 func (c *Client) RetrieveAll(ctx context.Context, opts RetrieveOptions) iter.Seq2[*Message, error] {
+	return c.retrieve(ctx, retrSeries, opts)
+}
+
+// series is a command that is sent about many messages.
+type series struct {
+	verb, args string
+	most       int64 // octets that a reply is taken to have at most
+}
+
+var retrSeries = series{verb: "RETR", most: math.MaxInt64}
+
+func (c *Client) retrieve(ctx context.Context, s series, opts RetrieveOptions) iter.Seq2[*Message, error] {
 	if opts.WindowOctets <= 0 {
 		opts.WindowOctets = DefaultWindowOctets
 	}
@@ -64,16 +76,16 @@ func (c *Client) RetrieveAll(ctx context.Context, opts RetrieveOptions) iter.Seq
 			return
 		}
 		window := pipelined(caps, opts.Window)
-		items, err := c.plan(ctx, opts, window > 1)
+		items, err := c.plan(ctx, s.verb, opts, window > 1)
 		if err == nil {
-			err = c.begin(ctx, "RETR")
+			err = c.begin(ctx, s.verb)
 		}
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		defer c.end()
-		r := retrieval{c.newPipeline("RETR", items, window, opts.WindowOctets), yield}
+		r := retrieval{c.newPipeline(s, items, window, opts.WindowOctets), yield}
 		defer r.stop()
 		finished := false
 		defer func() {
@@ -140,7 +152,7 @@ func (r retrieval) open(it item) (*Message, error) {
 		return nil, err
 	}
 	m := &Message{Number: it.number, UID: it.uid, Size: it.size, c: r.c, name: name, dot: r.c.r.Dot(), ended: func() {}}
-	if m.Size < 0 {
+	if m.Size < 0 && r.verb == "RETR" {
 		m.Size = announced(text)
 	}
 	return m, nil

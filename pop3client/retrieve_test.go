@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"strings"
@@ -138,7 +139,7 @@ func TestWindowBounds(t *testing.T) {
 		count  int
 		octets int64
 	}{{1, 1000}, {4, 1 << 40}, {50, 1 << 62}, {50, 250}, {50, 1}} {
-		p := c.newPipeline("DELE", items, limit.count, limit.octets)
+		p := c.newPipeline(series{verb: "DELE", most: math.MaxInt64}, items, limit.count, limit.octets)
 		for {
 			it, ok := p.next()
 			if !ok {

@@ -2,6 +2,7 @@ package pop3client
 
 import (
 	"context"
+	"iter"
 	"strconv"
 )
 
@@ -16,4 +17,16 @@ func (c *Client) Top(ctx context.Context, n, lines int) (*Message, error) {
 		return nil, err
 	}
 	return c.message(ctx, cmd, n)
+}
+
+// usualHeader is what a header is taken to have at most, in octets, when many
+// are asked for ahead.
+const usualHeader = 16 * 1024
+
+// HeaderAll gives the headers of messages, each as Top does with no line of the
+// body. In all else it is RetrieveAll: the next ones are under way while one is
+// read, and what stands there holds. Size is that of the whole message, as LIST
+// has it.
+func (c *Client) HeaderAll(ctx context.Context, opts RetrieveOptions) iter.Seq2[*Message, error] {
+	return c.retrieve(ctx, series{verb: "TOP", args: " 0", most: usualHeader}, opts)
 }
