@@ -35,7 +35,7 @@ NONE < internal/fetch/credential
 internal/fetch/credential < internal/fetch/oauth
 pop3, pop3client, internal/fetch/oauth < internal/fetch/provider
 pop3client, maildrop < internal/fetch
-pop3client, pop3, sasl < internal/fetch/takeover, internal/fetch/diagnose
+pop3client, pop3 < internal/fetch/takeover, internal/fetch/diagnose
 pop3 < internal/conformance
 pop3server < internal/directory, internal/guard
 internal/wire, maildrop, internal/directory < internal/delivery

@@ -49,11 +49,7 @@ func (l *lines) next() (line string, whole bool, err error) {
 	case err != nil:
 		return "", false, err
 	}
-	b = bytes.TrimSuffix(b[:len(b)-1], []byte("\r"))
-	if len(b) > maxLine {
-		return "", false, errLongLine
-	}
-	return string(b), true, nil
+	return string(bytes.TrimSuffix(b[:len(b)-1], []byte("\r"))), true, nil
 }
 
 // skip reads to the end of a line that is too long.
