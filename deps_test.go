@@ -34,7 +34,6 @@ pop3client, maildrop, internal/fetch/journal, internal/fetch/target < internal/f
 NONE < internal/fetch/credential
 internal/fetch/credential < internal/fetch/oauth
 pop3, pop3client, internal/fetch/oauth < internal/fetch/provider
-pop3client, maildrop < internal/fetch
 pop3client, pop3 < internal/fetch/takeover, internal/fetch/diagnose
 pop3 < internal/conformance
 pop3server < internal/directory, internal/guard
