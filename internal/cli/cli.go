@@ -48,6 +48,7 @@ type commands struct {
 	Demo     demoCmd     `cmd:"" help:"See it work: serve a few messages on this machine, retrieve and check them."`
 	User     userCmd     `cmd:"" help:"Add, change, remove and list users."`
 	Fetch    fetchCmd    `cmd:"" help:"Retrieve mail from maildrops elsewhere."`
+	Doctor   doctorCmd   `cmd:"" help:"Say why an account cannot be fetched, and take over what another program has fetched."`
 	Deliver  deliverCmd  `cmd:"" help:"Store a message from standard input."`
 	Quota    quotaCmd    `cmd:"" help:"Show how much of their quota users have taken."`
 	Expire   expireCmd   `cmd:"" help:"Remove messages that are older than they may get."`

@@ -113,3 +113,58 @@ func printed(t *testing.T, code int, args ...string) (out, errs string) {
 	}
 	return o.String(), e.String()
 }
+
+// TestDoctor: it explains a login, and a switch downloads nothing again.
+func TestDoctor(t *testing.T) {
+	s, dir, config := fetchBed(t, "keep = \"all\"\n", "Message-ID: <a@x>\nSubject: a\n\nx\n", "Message-ID: <b@x>\nSubject: b\n\ny\n", "Message-ID: <c@x>\nSubject: c\n\nz\n")
+	t.Chdir(dir)
+	t.Setenv("HOME", dir)
+	out, _ := printed(t, exitOK, "doctor", "--config", config)
+	for _, want := range []string{"ok  TLS ", "ok  login ", "3 messages on the server: the next run fetches 3 and deletes 0 there"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in %s", want, out)
+		}
+	}
+	m, err := s.Memory.Open(t.Context(), s.User)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid := m.Messages()[1].UID
+	m.Close()
+	for name, content := range map[string]string{".fetchids": s.User + "@localhost " + uid + "\n", "other": "somebody@elsewhere.example " + uid + "\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, _ := printed(t, exitOK, "doctor", "--config", config); !strings.Contains(out, "fetchmail remembers what it has downloaded in ") {
+		t.Errorf("it says %s", out)
+	}
+	if _, errs := printed(t, exitFailure, "doctor", "--config", config, "work", "--import", "other"); !strings.Contains(errs, "but of somebody at elsewhere.example") {
+		t.Errorf("it says %s", errs)
+	}
+	if out, _ := printed(t, exitOK, "doctor", "--config", config, "work", "--import", ".fetchids"); !strings.HasPrefix(out, "work: 1 of 3 messages on the server are taken for fetched\n") {
+		t.Errorf("it says %s", out)
+	}
+	for _, sub := range []string{"old/new", "old/cur", "old/tmp"} {
+		if err := os.MkdirAll(sub, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile("old/cur/1:2,S", []byte("Message-ID: <c@x>\nSubject: c\n\nz\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := printed(t, exitOK, "doctor", "--config", config, "work", "--rebuild", "old"); !strings.Contains(out, "work: 1 of 3 messages on the server are taken for fetched\n") ||
+		!strings.Contains(out, "the next run fetches 1 and deletes 0 there") {
+		t.Errorf("it says %s", out)
+	}
+	if out, _ := printed(t, exitOK, "fetch", "--config", config); !strings.HasPrefix(out, "work: 1 message new") {
+		t.Errorf("it says %s", out)
+	}
+	if err := os.WriteFile("pw", []byte("wrong\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := printed(t, exitFailure, "doctor", "--config", config, "--json"); !strings.Contains(out, `"step": "login",`) || !strings.Contains(out, `"ok": false`) {
+		t.Errorf("it says %s", out)
+	}
+	printed(t, exitFailure, "doctor", "--config", config, "--import", "other")
+}

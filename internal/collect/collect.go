@@ -17,6 +17,7 @@ import (
 
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/fetch"
+	"github.com/poplin-mail/poplin/internal/fetch/diagnose"
 	"github.com/poplin-mail/poplin/internal/fetch/disk"
 	"github.com/poplin-mail/poplin/internal/fetch/target"
 )
@@ -41,7 +42,16 @@ type Job struct {
 	*fetch.Account
 	Config config.Account
 	Watch  *fetch.Watch
+
+	connector *connector
 }
+
+// Explain says step by step how a login goes.
+func (j *Job) Explain(ctx context.Context) []diagnose.Step { return j.connector.explain(ctx) }
+
+// Address gives the server's host and port; the port is 0 where it is the usual
+// one.
+func (j *Job) Address() (host string, port int) { return j.connector.address() }
 
 // New assembles a Collector. It connects to nothing.
 func New(cfg *config.Config, opts Options) (*Collector, error) {
@@ -62,12 +72,12 @@ func New(cfg *config.Config, opts Options) (*Collector, error) {
 		if len(opts.Accounts) == 0 && a.Disabled || len(opts.Accounts) > 0 && !slices.Contains(opts.Accounts, a.Name) {
 			continue
 		}
-		account, err := newAccount(cfg, a, filepath.Join(state, a.Name), opts)
+		j, err := newJob(cfg, a, filepath.Join(state, a.Name), opts)
 		if err != nil {
 			c.Close()
 			return nil, fmt.Errorf("[fetch.%s] %w", a.Name, err)
 		}
-		c.Jobs = append(c.Jobs, &Job{account, a, new(fetch.Watch)})
+		c.Jobs = append(c.Jobs, j)
 	}
 	if len(c.Jobs) == 0 {
 		return nil, fmt.Errorf("there is nothing to fetch: %s has no [fetch.NAME] that is not disabled; `poplin fetch setup` makes one", cfg.File)
@@ -101,8 +111,8 @@ func stateFolder(cfg *config.Config) (string, error) {
 	return filepath.Join(home, ".local", "state", "poplin", "fetch"), nil
 }
 
-// newAccount assembles an account.
-func newAccount(cfg *config.Config, a config.Account, state string, opts Options) (*fetch.Account, error) {
+// newJob assembles an account.
+func newJob(cfg *config.Config, a config.Account, state string, opts Options) (*Job, error) {
 	keep, err := fetch.ParsePolicy(a.Keep)
 	if err != nil {
 		return nil, err
@@ -132,7 +142,7 @@ func newAccount(cfg *config.Config, a config.Account, state string, opts Options
 			return nil, fmt.Errorf("to names %s twice, by different words", t.Name())
 		}
 	}
-	return account, nil
+	return &Job{account, a, new(fetch.Watch), connect}, nil
 }
 
 func targetNames(targets []target.Target) (names []string) {

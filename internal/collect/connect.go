@@ -11,10 +11,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/fetch/credential"
+	"github.com/poplin-mail/poplin/internal/fetch/diagnose"
 	"github.com/poplin-mail/poplin/pop3client"
 )
 
@@ -65,7 +67,8 @@ func secretOf(a config.Account, terminal bool) (credential.Source, error) {
 	return nil, errors.New("has no password: set one of password_file, password_command, password_env, keyring, oauth or password")
 }
 
-// connect connects and logs in.
+// connect connects and logs in. The password is asked for first, lest a server
+// wait for a person.
 func (c *connector) connect(ctx context.Context) (*pop3client.Client, error) {
 	secret, err := c.secret.Secret(ctx)
 	if err != nil {
@@ -78,16 +81,47 @@ func (c *connector) connect(ctx context.Context) (*pop3client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.account.OAuth != "" || c.account.OAuthCommand != "" {
-		err = client.LoginToken(ctx, c.account.User, secret)
-	} else {
-		err = client.Login(ctx, c.account.User, secret)
-	}
-	if err != nil {
+	if err := c.present(ctx, client, secret); err != nil {
 		client.Abort()
 		return nil, err
 	}
 	return client, nil
+}
+
+// address gives host and port, 0 for the port of the way of connecting.
+func (c *connector) address() (string, int) {
+	host, port, err := net.SplitHostPort(c.addr)
+	if err != nil {
+		return strings.Trim(c.addr, "[]"), 0
+	}
+	n, _ := strconv.Atoi(port) // the configuration was checked
+	return host, n
+}
+
+// explain says step by step how a login goes.
+func (c *connector) explain(ctx context.Context) []diagnose.Step {
+	host, port := c.address()
+	return diagnose.Explain(ctx, diagnose.Target{Host: host, Port: port, Security: diagnose.Security(c.account.Security),
+		TLSConfig: c.options.TLSConfig, Mechanisms: c.options.Mechanisms, Token: c.withToken()}, c.login)
+}
+
+func (c *connector) withToken() bool { return c.account.OAuth != "" || c.account.OAuthCommand != "" }
+
+// login logs in.
+func (c *connector) login(ctx context.Context, client *pop3client.Client) error {
+	secret, err := c.secret.Secret(ctx)
+	if err != nil {
+		return err
+	}
+	return c.present(ctx, client, secret)
+}
+
+// present shows the password or token to the server.
+func (c *connector) present(ctx context.Context, client *pop3client.Client, secret string) error {
+	if c.withToken() {
+		return client.LoginToken(ctx, c.account.User, secret)
+	}
+	return client.Login(ctx, c.account.User, secret)
 }
 
 // clientTLS gives the TLS of a client that trusts the authorities of a file,
