@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -128,7 +129,7 @@ func TestBrowserStrangers(t *testing.T) {
 // browserLogin sends the browser back with this query.
 func browserLogin(t *testing.T, p *provider, query url.Values) error {
 	t.Helper()
-	s := newSource(t, p.config(t.TempDir()))
+	s := newSource(t, p.config(filepath.Join(t.TempDir(), "oauth")))
 	done := make(chan struct{})
 	err := s.LoginBrowser(t.Context(), func(address string) {
 		go func() {
@@ -138,6 +139,7 @@ func browserLogin(t *testing.T, p *provider, query url.Values) error {
 	})
 	<-done
 	harmless(t, err)
+	safeFolder(t, s.store.folder)
 	if _, stored := s.store.read(); !errors.Is(stored, errNone) {
 		t.Errorf("stored: %v", stored)
 	}
