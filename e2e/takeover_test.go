@@ -141,3 +141,13 @@ func portNumber(t *testing.T, addr string) (n int) {
 	}
 	return n
 }
+
+// TestSwitchPage: the account that docs/howto/switch.md begins with is one.
+func TestSwitchPage(t *testing.T) {
+	t.Parallel()
+	config := filepath.Join(folder(t), "poplin.toml")
+	if err := os.WriteFile(config, []byte(box(t, "switch.md", "toml", 0)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, command(t, poplin, "config", "check", "--config", config))
+}

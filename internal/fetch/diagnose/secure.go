@@ -22,8 +22,8 @@ import (
 // soon is how long before its end a certificate is worth a word.
 const soon = 14 * 24 * time.Hour
 
-// Pin gives the SHA-256 of a certificate in hexadecimal, as openssl,
-// fetchmail, getmail6 and mpop have it but for colons and case.
+// Pin gives the SHA-256 of a certificate in hexadecimal, as openssl, getmail6
+// and mpop have it but for colons and case, and as tls_pin_sha256 takes it.
 func Pin(cert *x509.Certificate) string {
 	sum := sha256.Sum256(cert.Raw)
 	return hex.EncodeToString(sum[:])
