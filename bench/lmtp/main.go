@@ -24,6 +24,7 @@ import (
 func main() {
 	poplin := flag.String("poplin", "", "`program` to measure; empty: the one that ./cmd/poplin builds. Several, with commas, are measured beside each other")
 	dir := flag.String("dir", "", "`folder` on the disk to use; empty: that for temporary files")
+	image := flag.Bool("image", false, "use a file system of its own, ext4 in a file of that folder: nothing else is in its journal then, or counts as its flushes")
 	times := flag.Int("rounds", 5, "how `often` each case is measured; the table has the medians")
 	span := flag.Duration("time", 3*time.Second, "how `long` a round is")
 	only := flag.String("only", "", "only the cases whose name holds this `text`")
@@ -31,19 +32,18 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *poplin, *dir, *times, *span, *only, *alone); err != nil {
+	if err := run(ctx, *poplin, *dir, *image, *times, *span, *only, *alone); err != nil {
 		fmt.Fprintln(os.Stderr, "lmtp:", err)
 		os.Exit(1)
 	}
 }
 
 // run measures all cases and prints the table.
-func run(ctx context.Context, poplin, dir string, times int, span time.Duration, only string, alone bool) error {
+func run(ctx context.Context, poplin, dir string, image bool, times int, span time.Duration, only string, alone bool) (err error) {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("it takes root, because Dovecot does")
 	}
-	dir, err := os.MkdirTemp(dir, "lmtp-")
-	if err != nil {
+	if dir, err = os.MkdirTemp(dir, "lmtp-"); err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
@@ -60,6 +60,14 @@ func run(ctx context.Context, poplin, dir string, times int, span time.Duration,
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building poplin, in the root of the module: %w\n%s", err, out)
 		}
+	}
+	if image {
+		mounted, unmount, err := fileSystem(dir)
+		if err != nil {
+			return err
+		}
+		defer unmount()
+		dir = mounted
 	}
 	var kinds []rounds.Kind
 	for program := range strings.SplitSeq(poplin, ",") {
@@ -87,6 +95,24 @@ func run(ctx context.Context, poplin, dir string, times int, span time.Duration,
 	}
 	fmt.Println()
 	return table(all)
+}
+
+// fileSystem makes one in a file below dir, and mounts it there.
+func fileSystem(dir string) (mounted string, unmount func(), err error) {
+	file, mounted := filepath.Join(dir, "image"), filepath.Join(dir, "mounted")
+	if err := os.Mkdir(mounted, 0o755); err != nil {
+		return "", nil, err
+	}
+	for _, command := range [][]string{{"fallocate", "-l", "2G", file}, {"mkfs.ext4", "-q", "-F", file}, {"mount", "-o", "loop", file, mounted}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return "", nil, fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
+		}
+	}
+	return mounted, func() {
+		if out, err := exec.Command("umount", mounted).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s is still mounted: %v\n%s", mounted, err, out)
+		}
+	}, nil
 }
 
 // table prints a row a case and server.
