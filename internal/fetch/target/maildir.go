@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/poplin-mail/poplin/internal/fetch/disk"
 )
@@ -22,44 +22,33 @@ const maildirSuffix = ".poplin"
 // the journal has the message: until then it shows how far the delivery came.
 type Maildir struct {
 	staging
-	dir string
-
-	mu   sync.Mutex // of read
-	read map[string]string
+	dir  string
+	read map[string]*listing // by folder
 }
 
-// maildirFolders are the folders of a Maildir.
-var maildirFolders = []string{"tmp", "new", "cur"}
+// listing is what a folder held when it was read.
+type listing struct {
+	changed time.Time         // when a name came or went last; zero: it may have changed unseen
+	names   map[string]string // of messages from here, by id
+}
+
+// maildirFolders are the folders of a Maildir, after itself.
+var maildirFolders = []string{"", "tmp", "new", "cur"}
 
 // OpenMaildir opens a Maildir, and makes it where there is nothing.
 func OpenMaildir(fsys disk.FS, dir string) (*Maildir, error) {
+	dir, err := filepath.Abs(dir)
 	for _, sub := range maildirFolders {
-		if err := makeFolder(fsys, filepath.Join(dir, sub)); err != nil {
-			return nil, fmt.Errorf("the Maildir %s cannot be used: %w", dir, err)
+		if err == nil {
+			err = makeFolder(fsys, filepath.Join(dir, sub))
 		}
 	}
-	return &Maildir{staging: staging{fsys, filepath.Join(dir, "tmp"), maildirSuffix}, dir: dir}, nil
-}
-
-// makeFolder makes a folder and those above it, durably.
-func makeFolder(fsys disk.FS, dir string) error {
-	info, err := fsys.Lstat(dir)
-	switch {
-	case err == nil && info.Mode()&fs.ModeSymlink != 0:
-		return nil // the user's own arrangement; what it points to shows when it is used
-	case err == nil && !info.IsDir():
-		return &fs.PathError{Op: "open", Path: dir, Err: errors.New("it is no folder")}
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
+	if err != nil {
+		return nil, fmt.Errorf("the Maildir %s cannot be used: %w", dir, err)
 	}
-	parent := filepath.Dir(dir)
-	if err := makeFolder(fsys, parent); err != nil {
-		return err
-	}
-	if err := fsys.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return fsys.SyncDir(parent)
+	d := &Maildir{staging: staging{fsys, filepath.Join(dir, "tmp"), maildirSuffix}, dir: dir, read: make(map[string]*listing)}
+	d.sweep()
+	return d, nil
 }
 
 var _ Target = (*Maildir)(nil)
@@ -96,18 +85,27 @@ func (d *Maildir) link(m *Message) error {
 	to := filepath.Join(d.dir, "new", m.ID+maildirSuffix)
 	err := d.fs.Link(d.path(m.ID), to)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) { // a file system without links
-		if _, missing := d.fs.Lstat(to); errors.Is(missing, fs.ErrNotExist) {
+		_, missing := d.fs.Lstat(to)
+		if errors.Is(missing, fs.ErrNotExist) {
 			return d.fs.Rename(d.path(m.ID), to)
+		}
+		if missing == nil {
+			err = fs.ErrExist
 		}
 	}
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	same, err := holds(d.fs, to, m)
-	if err == nil && !same {
-		err = &Refusal{Reason: to + " is there already and holds something else: move it away"}
+	if err != nil || same {
+		return err
 	}
-	return err
+	if where, err := d.find(m.ID); err != nil {
+		return err
+	} else if where != "" && where != to {
+		return nil // a mail program took it to cur/ this moment
+	}
+	return &Refusal{Reason: to + " is there already and holds something else: move it away"}
 }
 
 // Settle implements Target.
@@ -120,35 +118,70 @@ func (d *Maildir) Settle(_ context.Context, m *Message, _ string) (Outcome, erro
 		// It may have come there a moment before the power failed.
 		return Delivered, d.fs.SyncDir(filepath.Dir(where))
 	}
-	if whole, err := d.whole(m); err != nil || !whole {
-		return Absent, err
-	}
-	return Staged, nil
+	return d.settle(m), nil
 }
 
 // find gives the path of a message in new/ or cur/, where it has flags behind
-// its name; empty where it is in neither. The folders are listed once.
+// its name; empty where it is in neither. Mail programs move messages from
+// new/ to cur/, so that new/ is read first.
 func (d *Maildir) find(id string) (string, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.read == nil {
-		read := make(map[string]string)
-		for _, sub := range []string{"new", "cur"} {
-			dir := filepath.Join(d.dir, sub)
-			names, err := d.fs.Names(dir)
-			if err != nil {
-				return "", err
-			}
-			for _, name := range names {
-				base, _, _ := strings.Cut(name, ":")
-				if id, ours := strings.CutSuffix(base, maildirSuffix); ours {
-					read[id] = filepath.Join(dir, name)
-				}
+	for _, sub := range []string{"new", "cur"} {
+		dir := filepath.Join(d.dir, sub)
+		names, err := d.list(dir)
+		if err != nil {
+			return "", err
+		}
+		if name, there := names[id]; there {
+			return filepath.Join(dir, name), nil
+		}
+	}
+	return "", nil
+}
+
+// A listing is kept while the folder does not change, since many messages may
+// have to be looked for. What happens in the tick of the clock in which the
+// folder was read may not show in its time: a time is only relied on when it is
+// old.
+const listingAge = 2 * time.Second
+
+// listingRounds is how often a folder is read that changes meanwhile. One read
+// may miss a message that is renamed during it; not several.
+const listingRounds = 5
+
+// list gives the names of the messages from here in a folder, by id.
+func (d *Maildir) list(dir string) (map[string]string, error) {
+	info, err := d.fs.Lstat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if known := d.read[dir]; known != nil && !known.changed.IsZero() && known.changed.Equal(info.ModTime()) {
+		return known.names, nil
+	}
+	l := &listing{names: make(map[string]string)}
+	for range listingRounds {
+		all, err := d.fs.Names(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range all {
+			base, _, _ := strings.Cut(name, ":")
+			if id, ours := strings.CutSuffix(base, maildirSuffix); ours {
+				l.names[id] = name
 			}
 		}
-		d.read = read
+		before := info.ModTime()
+		if info, err = d.fs.Lstat(dir); err != nil {
+			return nil, err
+		}
+		if info.ModTime().Equal(before) {
+			if info.IsDir() && time.Since(before) > listingAge { // a symbolic link has a time of its own
+				l.changed = before
+			}
+			break
+		}
 	}
-	return d.read[id], nil
+	d.read[dir] = l
+	return l.names, nil
 }
 
 // Close implements Target.

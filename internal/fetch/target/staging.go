@@ -2,22 +2,69 @@ package target
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/poplin-mail/poplin/internal/fetch/disk"
 )
 
+// idField is the header field that tells a message's id, in the first line of
+// what all targets get but a Maildir, where the file's name tells it. It is what
+// Sieve's duplicate test (RFC 7352) or a script can know a message by that
+// comes a second time.
+const idField = "X-Poplin-Id"
+
+// idLine gives the line with that field.
+func idLine(id string) string { return idField + ": " + id + "\n" }
+
 // staging is a folder in which messages are staged, a file each.
 type staging struct {
 	fs     disk.FS
 	dir    string
 	suffix string // of names, behind the id
+}
+
+// newStaging makes a staging in a folder that other targets may use too.
+func newStaging(fsys disk.FS, dir, name string) (staging, error) {
+	if dir == "" {
+		return staging{}, fmt.Errorf("%s: no folder is given to stage messages in", name)
+	}
+	if err := makeFolder(fsys, dir); err != nil {
+		return staging{}, fmt.Errorf("%s: messages cannot be staged: %w", name, err)
+	}
+	sum := sha256.Sum256([]byte(name))
+	s := staging{fsys, dir, "." + hex.EncodeToString(sum[:4])}
+	s.sweep()
+	return s, nil
+}
+
+// sweepAge is how old a staged message is that a run left which was broken off
+// behind its delivery. For tmp/ of a Maildir that is the custom. One that is not
+// delivered yet would be retrieved again.
+const sweepAge = 36 * time.Hour
+
+// sweep takes away what is that old.
+func (s staging) sweep() {
+	names, err := s.fs.Names(s.dir)
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		if id, ours := strings.CutSuffix(name, s.suffix); ours {
+			if info, err := s.fs.Lstat(s.path(id)); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > sweepAge {
+				s.Discard(id)
+			}
+		}
+	}
 }
 
 func (s staging) path(id string) string { return filepath.Join(s.dir, id+s.suffix) }
@@ -43,6 +90,11 @@ func (s staging) Stage(id string) (*Stage, error) {
 // Discard implements Target.
 func (s staging) Discard(id string) { s.fs.Remove(s.path(id)) }
 
+// open opens a staged message.
+func (s staging) open(m *Message) (disk.File, error) {
+	return s.fs.OpenFile(s.path(m.ID), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+}
+
 // sync makes staged messages durable.
 func (s staging) sync(batch []*Message) []error {
 	errs := make([]error, len(batch))
@@ -63,8 +115,20 @@ func (s staging) sync(batch []*Message) []error {
 	return errs
 }
 
-// whole tells whether the message is staged as it was.
-func (s staging) whole(m *Message) (bool, error) { return holds(s.fs, s.path(m.ID), m) }
+// whole tells whether the message is staged as it was. What cannot be read is
+// not: it is retrieved again.
+func (s staging) whole(m *Message) bool {
+	same, err := holds(s.fs, s.path(m.ID), m)
+	return err == nil && same
+}
+
+// settle is Settle where nothing tells whether the message arrived.
+func (s staging) settle(m *Message) Outcome {
+	if s.whole(m) {
+		return Staged
+	}
+	return Absent
+}
 
 // holds tells whether a file holds the message, and nothing else.
 func holds(fsys disk.FS, path string, m *Message) (bool, error) {
@@ -85,4 +149,36 @@ func holds(fsys disk.FS, path string, m *Message) (bool, error) {
 		return false, err
 	}
 	return Sum(sum.Sum(nil)[:len(Sum{})]) == m.Sum, nil
+}
+
+// makeFolder makes a folder and those above it, durably.
+func makeFolder(fsys disk.FS, dir string) error {
+	info, err := fsys.Lstat(dir)
+	switch {
+	case err == nil && info.Mode()&fs.ModeSymlink != 0:
+		return nil // the user's own arrangement; what it points to shows when it is used
+	case err == nil && !info.IsDir():
+		return &fs.PathError{Op: "open", Path: dir, Err: errors.New("it is no folder")}
+	case err == nil:
+		return syncParent(fsys, dir) // whoever made it may have been killed before that
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeFolder(fsys, parent); err != nil {
+		return err
+	}
+	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return fsys.SyncDir(parent)
+}
+
+// syncParent makes the name of a file or folder durable. Where the user may not
+// read the folder above, somebody else made the name, and not now.
+func syncParent(fsys disk.FS, name string) error {
+	if err := fsys.SyncDir(filepath.Dir(name)); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
 }

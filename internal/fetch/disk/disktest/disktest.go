@@ -32,7 +32,7 @@ var ErrDead = errors.New("disktest: the process is dead")
 // Disk is a file system with a fault. Make it with New.
 type Disk struct {
 	fault Fault
-	kept  string // a folder with second names of files, for PowerLoss
+	kept  func() string // a folder with second names of files, for PowerLoss
 
 	mu    sync.Mutex
 	calls int
@@ -49,11 +49,11 @@ var _ disk.FS = (*Disk)(nil)
 // New makes a Disk for a test. Its syncs take no time: what they make durable
 // matters to PowerLoss alone.
 func New(tb testing.TB, fault Fault) *Disk {
-	d := &Disk{fault: fault, kept: tb.TempDir(), open: make(map[*handle]bool), files: make(map[uint64]*file)}
+	d := &Disk{fault: fault, kept: sync.OnceValue(tb.TempDir), open: make(map[*handle]bool), files: make(map[uint64]*file)}
 	if d.fault.Err == nil {
 		d.fault.Err = syscall.EIO
 	}
-	tb.Cleanup(d.close)
+	tb.Cleanup(d.Close)
 	return d
 }
 
@@ -64,7 +64,7 @@ func Each(tb testing.TB, fault Fault, f func(d *Disk)) int {
 	for fault.At = 1; !tb.Failed(); fault.At++ {
 		d := New(tb, fault)
 		f(d)
-		d.close()
+		d.Close()
 		if !d.Hit() {
 			return d.calls
 		}
