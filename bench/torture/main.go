@@ -25,7 +25,7 @@ func main() {
 	flag.StringVar(&opts.Dir, "dir", "", "`folder` on the disk to use; empty: that for temporary files")
 	flag.IntVar(&opts.Kills, "kills", 10_000, "how many `times` to kill")
 	flag.Uint64Var(&opts.Seed, "seed", 0, "`number` that messages, sizes and moments follow from; 0: one by chance")
-	flag.DurationVar(&opts.Longest, "longest", 0, "the longest `time` between the start of serving and the kill (default 150ms)")
+	flag.DurationVar(&opts.Longest, "longest", 0, "the longest `time` between the start of serving and the kill (default 300ms)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -27,40 +27,71 @@ type conn struct {
 
 	once     sync.Once
 	since    atomic.Int64 // when the time for what is read now began, in ns since 1970; 0: it has not
-	read     atomic.Int64 // octets since then
+	octets   atomic.Int64 // read since then
 	finished atomic.Bool
 	busy     atomic.Bool // a message is taken
+	ended    atomic.Bool // a read has failed
+	pausing  atomic.Bool // reads give errPause,
+	goOn     atomic.Bool // but for the next one
 }
 
 var errLongLine = errors.New("the command is too long")
 
+// errPause is the error of a read that is not to wait. It is a net.Error that
+// is temporary, so that TLS goes on behind it.
+var errPause net.Error = pause{}
+
+type pause struct{}
+
+func (pause) Error() string   { return "nothing is read now" }
+func (pause) Timeout() bool   { return true }
+func (pause) Temporary() bool { return true }
+
 // Read implements net.Conn. Where the connection is finished nothing more is
-// read.
+// read; nor behind a failure: what comes late within a message would pass for
+// commands.
 func (c *conn) Read(p []byte) (int, error) {
-	if c.finished.Load() && !c.busy.Load() {
+	if c.pausing.Load() && !c.goOn.Swap(false) {
+		return 0, errPause
+	}
+	if c.ended.Load() {
 		return 0, io.EOF
 	}
-	if !c.busy.Load() && c.read.Load() >= pace {
+	n, err := c.read(p)
+	if err != nil {
+		c.ended.Store(true)
+	}
+	return n, err
+}
+
+func (c *conn) read(p []byte) (int, error) {
+	if !c.busy.Load() && c.octets.Load() >= pace {
 		return 0, errLongLine
 	}
-	if c.since.Load() == 0 || c.read.Load() >= pace {
+	if c.since.Load() == 0 || c.octets.Load() >= pace {
 		c.since.Store(time.Now().UnixNano())
-		c.read.Store(0)
+		c.octets.Store(0)
 	}
 	c.Conn.SetReadDeadline(time.Unix(0, c.since.Load()).Add(patience))
+	if c.over() { // looked at behind the deadline, which finish may have set meanwhile
+		return 0, io.EOF
+	}
 	n, err := c.Conn.Read(p)
-	c.read.Add(int64(n))
-	if err != nil && c.finished.Load() && !c.busy.Load() {
+	c.octets.Add(int64(n))
+	if err != nil && c.over() {
 		return 0, io.EOF
 	}
 	return n, err
 }
 
+// over tells whether nothing more is to be read.
+func (c *conn) over() bool { return c.finished.Load() && !c.busy.Load() }
+
 // Write implements net.Conn. A reply ends a command: the time for the next one
 // begins.
 func (c *conn) Write(p []byte) (int, error) {
 	c.since.Store(0)
-	c.read.Store(0)
+	c.octets.Store(0)
 	c.Conn.SetWriteDeadline(time.Now().Add(patience))
 	return c.Conn.Write(p)
 }

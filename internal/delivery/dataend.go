@@ -8,9 +8,14 @@ import "io"
 // and what is sent next would become part of the message. So dataEnd follows
 // that reader's view of lines, and does what it left out. Where it finds the
 // end, missed is called: what go-smtp reads from then on is no message.
+//
+// Go-smtp's reader waits until it has filled what it is given, and so for what
+// comes behind an end that it does not know. So the connection gives it
+// errPause before each read, until goOn is called: by then what came before
+// has been looked at.
 type dataEnd struct {
-	r      io.Reader
-	missed func()
+	r            io.Reader
+	missed, goOn func()
 
 	state   dataState
 	out     []byte // content, of which pending is still to be given
@@ -41,9 +46,15 @@ func (d *dataEnd) Read(p []byte) (int, error) {
 			return 0, d.err
 		}
 		n, err := d.r.Read(p)
-		d.err = err
 		d.out = d.follow(d.out[:0], p[:n])
 		d.pending = d.out
+		switch {
+		case d.err != nil: // the end that was missed
+		case err == errPause:
+			d.goOn()
+		default:
+			d.err = err
+		}
 	}
 	n := copy(p, d.pending)
 	d.pending = d.pending[n:]

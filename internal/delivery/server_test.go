@@ -119,9 +119,15 @@ func (p *post) dial() *mta {
 	if err != nil {
 		p.Fatal(err)
 	}
-	p.Cleanup(func() { nc.Close() })
+	return greeted(p.TB, nc)
+}
+
+// greeted makes an mta of a connection, and reads the greeting.
+func greeted(t testing.TB, nc net.Conn) *mta {
+	t.Helper()
+	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(20 * time.Second))
-	c := &mta{p.TB, nc, bufio.NewReader(nc)}
+	c := &mta{t, nc, bufio.NewReader(nc)}
 	c.expect("220 mx.example.org LMTP")
 	return c
 }
@@ -312,56 +318,6 @@ func TestTooLarge(t *testing.T) {
 				t.Errorf("there are %d messages", len(got))
 			}
 		})
-	}
-}
-
-// TestEndings: only CRLF.CRLF ends DATA, whatever stands around it, and what
-// stands behind it is no part of the message.
-func TestEndings(t *testing.T) {
-	for text, want := range map[string]string{
-		"a\n.\nb":            "a\n.\nb\n",
-		"a\r.\rb":            "a\r.\rb\n",
-		"a\n.\r\nb":          "a\n.\nb\n",
-		"a\r\n.\nb":          "a\n\nb\n",
-		"a\r.\r\nb":          "a\r.\nb\n",
-		"a\r\n.\r\r\nb":      "",
-		"a\r\r\n..b":         "a\r\n.b\n",
-		"a\r\r\n..\r\nb":     "a\r\n.\nb\n",
-		"a\r\r\r\n..b":       "a\r\r\n.b\n",
-		"a\r\r\n\r\r\n..b":   "a\r\n\r\n.b\n",
-		"a\r\r\n..\rb":       "a\r\n.\rb\n",
-		"":                   "\n",
-		"..":                 ".\n",
-		"a\r\r":              "a\r\r\n",
-		"a\x00\r\n\x00.\r\n": "a\x00\n\x00.\n\n",
-	} {
-		p := newPost(t, users, Options{})
-		c := p.dial()
-		c.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\n" + text + "\r\n.\r\n")
-		if want == "" { // a dot that is not stuffed: what it is may be told in two ways
-			continue
-		}
-		c.expect("250", "250", "250", "354", "250")
-		if got := p.mail("anna@example.org"); len(got) != 1 || body(got[0]) != want {
-			t.Errorf("%q is delivered as %q, want %q", text, got, want)
-		}
-	}
-}
-
-// TestLostEnding: CR CR LF before the last dot is a line end too. What was sent
-// behind it is neither content nor obeyed.
-func TestLostEnding(t *testing.T) {
-	p := newPost(t, users, Options{})
-	c := p.dial()
-	c.send("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nDATA\r\na\r\r\n.\r\n" +
-		"MAIL FROM:<>\r\nRCPT TO:<bert@example.org>\r\nDATA\r\nsmuggled\r\n.\r\n")
-	c.expect("250", "250", "250", "354", "250")
-	c.ended()
-	if got := p.mail("anna@example.org"); len(got) != 1 || body(got[0]) != "a\r\n" {
-		t.Errorf("delivered is %q", got)
-	}
-	if got := p.mail("bert@example.org"); len(got) != 0 {
-		t.Errorf("what came behind the end was delivered: %q", got)
 	}
 }
 

@@ -39,6 +39,7 @@ const (
 	OverQuotaTemporary = 452 // the MTA tries again
 	OverQuotaPermanent = 552 // the sender hears of it
 
+	codeClosing   = 421
 	codeTemporary = 451
 	codeNoUser    = 550
 	codeTooLarge  = 552
@@ -65,6 +66,9 @@ func (s *Server) reply(err error) error {
 
 // Mail implements smtp.Session.
 func (ses *session) Mail(from string, opts *smtp.MailOptions) error {
+	if ses.below.finished.Load() { // what is read now came before that, and may be no command at all
+		return &smtp.SMTPError{Code: codeClosing, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "The connection is closed"}
+	}
 	if max := ses.server.opts.MaxMessage; max > 0 && opts.Size > max {
 		ses.server.opts.Agent.observer().Refused(reasonTooLarge)
 		return ses.server.reply(ErrTooLarge)
@@ -100,16 +104,16 @@ func (ses *session) begin(sender string) {
 func (ses *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 	ses.below.busy.Store(true)
 	defer ses.below.busy.Store(false)
-	// Of a chunk that is not read to its end go-smtp makes one reply, however
-	// many are due.
-	defer io.Copy(io.Discard, r)
-	body := r
-	if _, chunked := r.(*io.PipeReader); !chunked {
-		body = &dataEnd{r: r, missed: func() {
-			ses.below.busy.Store(false)
-			ses.below.finish()
-		}}
+	var body io.Reader
+	if _, chunked := r.(*io.PipeReader); chunked {
+		body = &chunks{r: r, cut: ses.cut}
+	} else {
+		body = ses.data(r)
+		defer ses.below.pausing.Store(false)
 	}
+	// Of a chunk that is not read to its end go-smtp makes one reply, however
+	// many are due; and it may not know the end of data.
+	defer io.Copy(io.Discard, body)
 	server := ses.server
 	env, to := ses.envelope()
 	errs, err := server.opts.Agent.Deliver(ses.ctx, env, to, body)
@@ -121,6 +125,17 @@ func (ses *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 		status.SetStatus(rcpt.Address, server.reply(errs[i]))
 	}
 	return nil
+}
+
+// data makes the reader of a message that comes by DATA.
+func (ses *session) data(r io.Reader) io.Reader {
+	c := ses.below
+	c.goOn.Store(false)
+	c.pausing.Store(true)
+	return &dataEnd{r: r, goOn: func() { c.goOn.Store(true) }, missed: func() {
+		c.busy.Store(false)
+		c.finish()
+	}}
 }
 
 func (ses *session) envelope() (Envelope, []Recipient) {
@@ -146,8 +161,15 @@ func (ses *session) peer() string {
 // Data implements smtp.Session. LMTP has LMTPData.
 func (ses *session) Data(io.Reader) error { return ses.server.reply(errors.ErrUnsupported) }
 
-// Reset implements smtp.Session.
-func (ses *session) Reset() { ses.begin("") }
+// Reset implements smtp.Session. It is called behind the replies for a message:
+// a connection that is to end there ends now, and not behind what go-smtp has
+// read already.
+func (ses *session) Reset() {
+	ses.begin("")
+	if ses.below.finished.Load() {
+		ses.conn.Conn().Close()
+	}
+}
 
 // Logout implements smtp.Session.
 func (ses *session) Logout() error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -67,7 +68,18 @@ func (f *folder) readSizes() (sizes, error) {
 	if err != nil {
 		return sizes{}, err
 	}
-	c := sizes{long: len(data) > maxSizes, made: time.Unix(0, mark.mtime)}
+	c, err := parseSizes(data)
+	c.made = time.Unix(0, mark.mtime)
+	return c, err
+}
+
+// mostSize bounds the numbers in a maildirsize. No disk holds as much, and as
+// many of them as there is room for have a sum of 63 bits.
+const mostSize = 1 << 49
+
+// parseSizes parses a maildirsize.
+func parseSizes(data []byte) (sizes, error) {
+	c := sizes{long: len(data) > maxSizes}
 	head, rest, found := bytes.Cut(data, []byte("\n"))
 	if !found {
 		return sizes{}, errSizes
@@ -93,7 +105,7 @@ func (f *folder) readSizes() (sizes, error) {
 		}
 		octets, err1 := strconv.ParseInt(fields[0], 10, 64)
 		messages, err2 := strconv.ParseInt(fields[1], 10, 64)
-		if err1 != nil || err2 != nil {
+		if err1 != nil || err2 != nil || max(octets, messages) > mostSize || min(octets, messages) < -mostSize {
 			return sizes{}, errSizes
 		}
 		c.usage.Octets += octets
@@ -111,7 +123,8 @@ func (f *folder) admit(q maildrop.Quota, octets int64) error {
 		return nil
 	}
 	c, err := f.readSizes()
-	old := err != nil || c.quota != q || c.long || !q.Admits(c.usage, octets) && time.Since(c.made) > freshness
+	age := time.Since(c.made) // below zero: the clock was set back, or the file's time is made up
+	old := err != nil || c.quota != q || c.long || !q.Admits(c.usage, octets) && (age > freshness || age < 0)
 	if old {
 		if c.usage, err = f.recount(q); err != nil {
 			return temporary("messages in "+f.name+" not counted", err)
@@ -135,8 +148,12 @@ func (f *folder) account(octets, messages int64) {
 	}
 	defer f.sys.close(fd)
 	var st unix.Stat_t
-	if f.sys.fstat(fd, &st) == nil && regular(&st) && st.Size < 4*maxSizes {
-		_, _ = f.sys.write(fd, fmt.Appendf(nil, "%d %d\n", octets, messages))
+	if f.sys.fstat(fd, &st) != nil || !regular(&st) || st.Size >= 4*maxSizes {
+		return
+	}
+	line := fmt.Appendf(nil, "%d %d\n", octets, messages)
+	if n, err := f.sys.write(fd, line); err != nil || n < len(line) {
+		f.countAnew() // half a line and the next one would make another number
 	}
 }
 
@@ -155,20 +172,33 @@ func (f *folder) recount(q maildrop.Quota) (maildrop.Usage, error) {
 	if err != nil {
 		return u, err
 	}
-	temp := fmt.Sprintf("%s.%d.tmp", sizeName, time.Now().UnixNano())
-	fd, err := f.sys.open(f.top, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
+	f.writeSizes(q, u)
+	return u, nil
+}
+
+// writeSizes makes a new maildirsize. It is written in tmp/, where the sweep
+// finds it if the process is killed meanwhile.
+func (f *folder) writeSizes(q maildrop.Quota, u maildrop.Usage) {
+	tmp, err := f.sys.open(f.top, "tmp", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return u, nil
+		return
+	}
+	defer f.sys.close(tmp)
+	temp := fmt.Sprintf("%s.%d.%d", sizeName, os.Getpid(), time.Now().UnixNano())
+	fd, err := f.sys.open(tmp, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
+	if err != nil {
+		return
 	}
 	err = writeAll(f.sys, fd, fmt.Appendf(nil, "%dS,%dC\n%d %d\n", q.Octets, q.Messages, u.Octets, u.Messages))
-	f.sys.close(fd)
+	if closeErr := f.sys.close(fd); err == nil {
+		err = closeErr
+	}
 	if err == nil {
-		err = f.sys.rename(f.top, temp, f.top, sizeName)
+		err = f.sys.rename(tmp, temp, f.top, sizeName)
 	}
 	if err != nil {
-		f.sys.unlink(f.top, temp)
+		f.sys.unlink(tmp, temp)
 	}
-	return u, nil
 }
 
 // count looks at every message. Folders of Maildir++, beside new/ and cur/,

@@ -18,14 +18,15 @@ type books struct {
 type userBooks struct {
 	open    map[uint64]*copyOf  // by the id of the message: since the last audit
 	settled map[uint64]struct{} // before: must not be seen any more
-	torn    map[string]bool     // unique-ids of what was found torn
+	told    map[string]bool     // unique-ids of what is torn or astray, and was told
 }
 
 // copyOf is a message for one of its recipients. No id is sent twice.
 type copyOf struct {
 	acknowledged bool
-	refused      bool
+	refused      bool   // or broken off by the sender: must not be there
 	seen         bool   // retrieved
+	torn         bool   // found torn: it is removed, and not lost too
 	removed      bool   // by a QUIT that was answered
 	unconfirmed  bool   // by a QUIT that was not answered, perhaps
 	twice        bool   // counted as a duplicate
@@ -58,18 +59,52 @@ func (b *books) counted() Counts {
 	return b.count
 }
 
-// backlog gives how many copies may be in the maildrops.
+// sure tells whether the copy must be in the maildrop.
+func (c *copyOf) sure() bool {
+	return (c.acknowledged || c.seen) && !c.removed && !c.unconfirmed && !c.torn
+}
+
+// backlog gives how many copies are in the maildrops.
 func (b *books) backlog() (n int) {
+	for user := range b.users {
+		_, here := b.expected(user)
+		n += here
+	}
+	return n
+}
+
+// expected gives what a session that logs in from now on must list: unique-ids
+// that were seen, and how many copies there are in all, at least. Of each
+// maildrop only one session at a time removes anything.
+func (b *books) expected(user int) (uids []string, atLeast int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i := range b.users {
-		for _, c := range b.users[i].open {
-			if c.acknowledged && !c.removed {
-				n++
+	for _, c := range b.users[user].open {
+		if c.sure() {
+			atLeast++
+			if c.seen {
+				uids = append(uids, c.uid)
 			}
 		}
 	}
-	return n
+	return uids, atLeast
+}
+
+// listed enters what a session lists, where that much was expected. What a
+// listing leaves out, if only once, a client takes for deleted.
+func (b *books) listed(user int, wanted []string, atLeast int, uids map[string]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	missing := 0
+	for _, uid := range wanted {
+		if !uids[uid] {
+			missing++
+			b.fault(&b.count.Missing, "unique-id %s of %s is not listed, and was not removed", uid, userName(user))
+		}
+	}
+	if short := atLeast - len(uids); short > missing {
+		b.fault(&b.count.Missing, "%d messages of %s are listed, and %d were not removed", len(uids), userName(user), atLeast)
+	}
 }
 
 // sending enters a new message, before it is sent.
@@ -92,9 +127,27 @@ func (b *books) answered(c *copyOf, acknowledged bool) {
 	if acknowledged {
 		c.acknowledged = true
 		b.count.Acknowledged++
-	} else {
-		c.refused = true
-		b.count.Refused++
+		return
+	}
+	b.count.Refused++
+	b.refuse(c)
+}
+
+// brokenOff enters that the sender breaks off within a message.
+func (b *books) brokenOff(copies []*copyOf) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range copies {
+		b.count.BrokenOff++
+		b.refuse(c)
+	}
+}
+
+// refuse notes that a copy must not be there. The caller holds mu.
+func (b *books) refuse(c *copyOf) {
+	c.refused = true
+	if c.seen {
+		b.twice(c, "the message with unique-id %s is there though it was refused", c.uid)
 	}
 }
 
@@ -106,12 +159,9 @@ func (b *books) retrieved(user int, uid string, message []byte) *copyOf {
 	defer b.mu.Unlock()
 	u := &b.users[user]
 	if !whole {
-		if !u.torn[uid] {
-			u.torn[uid] = true
-			b.fault(&b.count.Torn, "%s (0: the id is not there), unique-id %s, is torn: %d octets came", letterName(user, id), uid, len(message))
-		}
+		u.tell(b, &b.count.Torn, uid, "%s (0: the id is not there), unique-id %s, is torn: %d octets came", letterName(user, id), uid, len(message))
 		if c := u.open[id]; ok && c != nil {
-			c.seen = true // it is torn, and not lost too
+			c.torn = true
 		}
 		return nil
 	}
@@ -119,10 +169,10 @@ func (b *books) retrieved(user int, uid string, message []byte) *copyOf {
 	_, settled := u.settled[id]
 	switch {
 	case settled:
-		b.fault(&b.count.Duplicate, "%s, unique-id %s, came back after the audit that removed it", letterName(user, id), uid)
+		u.tell(b, &b.count.Duplicate, uid, "%s, unique-id %s, came back after the audit that removed it", letterName(user, id), uid)
 		return nil
 	case c == nil:
-		b.fault(&b.count.Stray, "%s, unique-id %s, was not sent there", letterName(user, id), uid)
+		u.tell(b, &b.count.Stray, uid, "%s, unique-id %s, was not sent there", letterName(user, id), uid)
 		return nil
 	case c.removed:
 		b.twice(c, "%s, unique-id %s, came back after QUIT", letterName(user, id), uid)
@@ -135,7 +185,17 @@ func (b *books) retrieved(user int, uid string, message []byte) *copyOf {
 		c.seen, c.uid = true, uid
 		b.count.Retrieved++
 	}
+	c.unconfirmed = false // it is here: the QUIT that was not answered left it
 	return c
+}
+
+// tell is fault for what is wrong under a unique-id, which counts once. The
+// caller holds mu.
+func (u *userBooks) tell(b *books, counter *int, uid, format string, args ...any) {
+	if !u.told[uid] {
+		u.told[uid] = true
+		b.fault(counter, format, args...)
+	}
 }
 
 // twice is fault for a duplicate, which counts once. The caller holds mu.
@@ -144,6 +204,13 @@ func (b *books) twice(c *copyOf, format string, args ...any) {
 		c.twice = true
 		b.fault(&b.count.Duplicate, format, args...)
 	}
+}
+
+// besides enters that one session has a copy under two numbers.
+func (b *books) besides(user int, c *copyOf, uid, other string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.twice(c, "a message of %s is there as %s and as %s", userName(user), uid, other)
 }
 
 // quitting enters that QUIT is about to be sent: from now on the copies may be
@@ -162,6 +229,9 @@ func (b *books) quit(copies []*copyOf, removed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count.Unconfirmed -= len(copies)
+	if removed {
+		b.count.Sessions++
+	}
 	for _, c := range copies {
 		if removed && !c.removed {
 			b.count.Removed++
@@ -179,10 +249,10 @@ func (b *books) settle(user int, found map[*copyOf]bool) {
 	u := &b.users[user]
 	for id, c := range u.open {
 		switch {
-		case found[c] || c.removed || c.unconfirmed:
+		case found[c] || !c.sure():
 		case c.acknowledged:
 			b.fault(&b.count.Lost, "%s was acknowledged and is gone (retrieved before: %t)", letterName(user, id), c.seen)
-		case c.seen:
+		default:
 			b.fault(&b.count.Lost, "%s was there and is gone without QUIT", letterName(user, id))
 		}
 		if !c.acknowledged && !c.refused {
@@ -194,14 +264,14 @@ func (b *books) settle(user int, found map[*copyOf]bool) {
 		u.settled[id] = struct{}{}
 	}
 	clear(u.open)
-	clear(u.torn)
+	clear(u.told)
 }
 
 // leftBehind enters files that are there though the maildrop is empty.
-func (b *books) leftBehind(n int) {
+func (b *books) leftBehind(user int, names []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n > 0 {
-		b.fault(&b.count.Stray, "%d files are in a maildrop that is empty for POP3", n)
+	for _, name := range names {
+		b.fault(&b.count.Stray, "%s is in the maildrop of %s, which is empty for POP3", name, userName(user))
 	}
 }

@@ -2,6 +2,7 @@ package rounds
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -9,9 +10,21 @@ import (
 	"time"
 )
 
-// deliver sends messages by LMTP, one after the other on a connection, until
+// errBrokenOff says that a deliverer broke a message off.
+var errBrokenOff = errors.New("LMTP: broken off")
+
+// deliver sends messages by LMTP, with pauses up to that long in between, until
 // the server is gone. Its error is that.
-func (b *books) deliver(s *server, numbers *rand.Rand) error {
+func (b *books) deliver(s *server, pause time.Duration, numbers *rand.Rand) error {
+	for {
+		if err := b.connect(s, pause, numbers); err != errBrokenOff {
+			return err
+		}
+	}
+}
+
+// connect sends messages one after the other on a connection.
+func (b *books) connect(s *server, pause time.Duration, numbers *rand.Rand) error {
 	conn, err := net.Dial("unix", s.lmtp)
 	if err != nil {
 		return err
@@ -32,18 +45,19 @@ func (b *books) deliver(s *server, numbers *rand.Rand) error {
 		if err := b.deliverOne(c, numbers); err != nil {
 			return err
 		}
+		time.Sleep(time.Duration(numbers.Int64N(int64(pause))))
 	}
 }
 
 // deliverOne sends a message to one to five of the users, and enters each
-// reply when its line has come to the end.
+// reply when its line has come to the end. Some messages it breaks off.
 func (b *books) deliverOne(c *lmtp, numbers *rand.Rand) error {
 	to := numbers.Perm(maildrops)[:1+numbers.IntN(5)]
 	id, copies := b.sending(to)
 	var commands strings.Builder
-	commands.WriteString("MAIL FROM:<sender@example.org>\r\n")
+	commands.WriteString("MAIL FROM:<" + sender + ">\r\n")
 	for _, user := range to {
-		fmt.Fprintf(&commands, "RCPT TO:<%s@torture.example.org>\r\n", userName(user))
+		fmt.Fprintf(&commands, "RCPT TO:<%s@example.org>\r\n", userName(user))
 	}
 	commands.WriteString("DATA\r\n")
 	if _, err := c.Write([]byte(commands.String())); err != nil {
@@ -55,7 +69,16 @@ func (b *books) deliverOne(c *lmtp, numbers *rand.Rand) error {
 	if err := c.want("354", 1); err != nil {
 		return err
 	}
-	if _, err := c.Write(stuffed(newLetter(id, numbers))); err != nil {
+	data := stuffed(newLetter(id, numbers))
+	if numbers.IntN(50) == 0 {
+		b.brokenOff(copies)
+		// At any octet before the last: without it the data has no end.
+		if _, err := c.Write(data[:numbers.IntN(len(data))]); err != nil {
+			return err
+		}
+		return errBrokenOff
+	}
+	if _, err := c.Write(data); err != nil {
 		return err
 	}
 	for i := range to {

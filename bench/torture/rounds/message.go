@@ -15,13 +15,20 @@ const (
 	largest  = 200_000
 )
 
-// letter is a message as it is sent.
-//
-// Its first line holds the id, the number of octets behind the line, and their
-// checksum; these follow to the end of the message.
+// sender of all messages. Its line comes first in what is retrieved.
+const sender = "sender@example.org"
+
+// letterLine is the first line of a message as it is sent. It holds the id,
+// the number of octets behind the line, and the checksum of both the id and
+// these octets, which follow to the end of the message.
 const letterLine = "X-Torture: id=%d size=%d sum=%016x\r\n"
 
 var checksums = crc64.MakeTable(crc64.ECMA)
+
+// checksum is that of a letterLine.
+func checksum(id uint64, body []byte) uint64 {
+	return crc64.Update(crc64.Checksum(strconv.AppendUint(nil, id, 10), checksums), checksums, body)
+}
 
 // text is what bodies are cut from: lines of many lengths, some with a dot in
 // front, that are nowhere the same.
@@ -41,18 +48,16 @@ var text = func() []byte {
 }()
 
 // newLetter makes a message of a random size: as often between 100 and 1,000
-// octets as between 10,000 and 100,000.
+// octets as between 10,000 and 100,000. Its lines all end in CRLF: others
+// would come back as they were not sent.
 func newLetter(id uint64, numbers *rand.Rand) []byte {
 	size := int(smallest * math.Pow(largest/smallest, numbers.Float64()))
-	from := numbers.IntN(len(text) - largest - 200)
-	from += bytes.IndexByte(text[from:], '\n') + 1 // a bare LF would come back as CRLF
+	from := numbers.IntN(len(text) - largest)
 	body := make([]byte, 0, size+8)
 	body = append(body, "\r\n"...)
-	body = append(body, text[from:from+max(0, size-60)]...)
-	body = bytes.TrimRight(body, "\r")
+	body = append(body, bytes.Trim(text[from:from+max(0, size-60)], "\r\n")...)
 	body = append(body, "\r\n"...)
-	line := fmt.Sprintf(letterLine, id, len(body), crc64.Checksum(body, checksums))
-	return append([]byte(line), body...)
+	return append(fmt.Appendf(nil, letterLine, id, len(body), checksum(id, body)), body...)
 }
 
 // stuffed gives the form that follows DATA. Done here and not by the code
@@ -62,8 +67,9 @@ func stuffed(letter []byte) []byte {
 }
 
 // readLetter finds the id of a message as retrieved, and tells whether it is
-// whole. Ok is false where there is no id.
+// whole. Ok is false where there is no id, or only a part of it.
 func readLetter(message []byte) (id uint64, whole, ok bool) {
+	begins := bytes.HasPrefix(message, []byte("Return-Path: <"+sender+">\r\n"))
 	for line := range bytes.Lines(message) {
 		message = message[len(line):]
 		if len(bytes.TrimSpace(line)) == 0 {
@@ -71,12 +77,17 @@ func readLetter(message []byte) (id uint64, whole, ok bool) {
 		}
 		var size int
 		var sum uint64
-		if n, _ := fmt.Sscanf(string(line), "X-Torture: id=%d size=%d sum=%x", &id, &size, &sum); n == 0 {
-			continue
-		} else if n < 3 {
+		n, _ := fmt.Sscanf(string(line), letterLine, &id, &size, &sum)
+		switch n {
+		case 0:
+		case 1:
+			return 0, false, false
+		case 2:
 			return id, false, true
+		default:
+			begins = begins && string(line) == fmt.Sprintf(letterLine, id, size, sum)
+			return id, begins && len(message) == size && checksum(id, message) == sum, true
 		}
-		return id, len(message) == size && crc64.Checksum(message, checksums) == sum, true
 	}
 	return 0, false, false
 }

@@ -3,9 +3,12 @@
 // books on every copy of every message. Begin with Run.
 //
 // What must hold: a delivery that was acknowledged with 250 is present, once
-// and whole, until a QUIT that was answered +OK removes it. One that was not
-// acknowledged is absent, or present once and whole where the kill fell
-// between the link and the reply. Nothing goes without a QUIT.
+// and whole and in every listing, until a QUIT that was answered +OK removes
+// it. One that was not acknowledged is absent, or present once and whole where
+// the kill fell between the link and the reply. Nothing goes without a QUIT.
+//
+// What a killed process wrote the kernel keeps: a missing fsync is not found
+// here.
 package rounds
 
 import (
@@ -14,6 +17,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,7 +30,7 @@ type Options struct {
 	Seed   uint64
 
 	// Longest is the longest time between the start of serving and the kill;
-	// 0: 150 ms. The shortest is a 30th of it.
+	// 0: 300 ms. The shortest is a 30th of it.
 	Longest time.Duration
 
 	// Progress is called after each round. Nil: it is not.
@@ -44,16 +48,25 @@ const (
 	auditEvery = 200
 	backlog    = 2000
 
+	// One round of so many begins with a server that is killed while it
+	// starts, at most so long after.
+	earlyEvery = 8
+	starting   = 40 * time.Millisecond
+
 	// patience bounds whatever is waited for: far more than it takes on a slow
 	// machine.
 	patience = 3 * time.Minute
 )
 
+// pauses of deliverers, of which each round has one: without any they leave
+// the pollers little of the disk, and few reach QUIT.
+var pauses = []time.Duration{1, 30 * time.Millisecond, 100 * time.Millisecond}
+
 // Run kills the server as often as asked for. An error says that it could not
 // go on; the Result, which may be there too, says what became of the mail.
 func Run(ctx context.Context, opts Options) (*Result, error) {
 	if opts.Longest <= 0 {
-		opts.Longest = 150 * time.Millisecond
+		opts.Longest = 300 * time.Millisecond
 	}
 	r := &run{Options: opts, books: newBooks(), random: random(opts.Seed, 0, 0)}
 	if err := configure(opts.Dir); err != nil {
@@ -84,6 +97,7 @@ type run struct {
 	books  *books
 	random *rand.Rand
 	kills  int
+	early  int // kills of servers that started
 	since  int // rounds since the last audit
 	tmp    int // files that kills left in tmp/
 }
@@ -95,6 +109,12 @@ func random(seed uint64, round, worker int) *rand.Rand {
 
 // round starts the server, lets everybody work, and kills it.
 func (r *run) round(ctx context.Context) error {
+	if r.random.IntN(earlyEvery) == 0 {
+		r.early++
+		if err := killStarting(r.Poplin, r.Dir, time.Duration(r.random.Int64N(int64(starting)))); err != nil {
+			return err
+		}
+	}
 	s, err := startServer(ctx, r.Poplin, r.Dir)
 	if err != nil {
 		return err
@@ -124,8 +144,9 @@ func (r *run) round(ctx context.Context) error {
 			}
 		})
 	}
+	pause := pauses[r.random.IntN(len(pauses))]
 	for i := range deliverers {
-		begin(1+i, func(numbers *rand.Rand) error { return r.books.deliver(s, numbers) })
+		begin(1+i, func(numbers *rand.Rand) error { return r.books.deliver(s, pause, numbers) })
 	}
 	for i := range pollers {
 		begin(1+deliverers+i, func(numbers *rand.Rand) error { return r.books.poll(ctx, s, i, numbers) })
@@ -168,36 +189,57 @@ func (r *run) audit(ctx context.Context, s *server) error {
 	}
 	r.since = 0
 	for i := range maildrops {
-		for _, sub := range []string{"new", "cur", "tmp"} {
-			dir := filepath.Join(maildropDir(r.Dir, i), sub)
-			names, err := os.ReadDir(dir)
-			if os.IsNotExist(err) {
-				continue // nobody has delivered there yet
-			} else if err != nil {
-				return err
-			}
-			if sub != "tmp" {
-				r.books.leftBehind(len(names))
-				continue
-			}
-			// The server sweeps them after 36 hours: too late for this disk.
-			r.tmp += len(names)
-			for _, name := range names {
-				if err := os.Remove(filepath.Join(dir, name.Name())); err != nil {
-					return err
-				}
-			}
+		if err := r.inspect(i); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// inspect looks for files in a maildrop that was emptied, and takes what kills
+// left in tmp/ out of it: the server does that after 36 hours, too late for
+// this disk.
+func (r *run) inspect(user int) error {
+	var strays []string
+	for _, sub := range []string{".", "new", "cur", "tmp"} {
+		dir := filepath.Join(maildropDir(r.Dir, user), sub)
+		names, err := os.ReadDir(dir)
+		if os.IsNotExist(err) {
+			continue // nobody has delivered there yet
+		} else if err != nil {
+			return err
+		}
+		for _, name := range names {
+			switch {
+			case sub == "tmp":
+				r.tmp++
+				if err := os.Remove(filepath.Join(dir, name.Name())); err != nil {
+					return err
+				}
+			case sub != "." || !belongs[name.Name()]:
+				strays = append(strays, filepath.Join(sub, name.Name()))
+			}
+		}
+	}
+	r.books.leftBehind(user, strays)
+	return nil
+}
+
+// belongs says what an empty maildrop may hold.
+var belongs = map[string]bool{
+	"new": true, "cur": true, "tmp": true,
+	"poplin.lock": true, "poplin.index": true, "poplin.index.tmp": true, "maildirsize": true,
+}
+
 func (r *run) counts() Counts {
 	c := r.books.counted()
-	c.Kills, c.Tmp = r.kills, r.tmp
+	c.Kills, c.EarlyKills, c.Tmp = r.kills, r.early, r.tmp
 	return c
 }
 
 func (r *run) result() *Result {
-	return &Result{Counts: r.counts(), Faults: r.books.faults}
+	counts := r.counts()
+	r.books.mu.Lock()
+	defer r.books.mu.Unlock()
+	return &Result{Counts: counts, Faults: slices.Clone(r.books.faults)}
 }

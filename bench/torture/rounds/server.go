@@ -19,9 +19,10 @@ import (
 const serverToml = `state = "%[1]s/state"
 hostname = "torture.example.org"
 [pop3]
-listen = []
-[pop3s]
 listen = ["127.0.0.1:0"]
+require_tls = false
+[pop3s]
+listen = []
 [lmtp]
 listen = ["unix:%[2]s"]
 [console]
@@ -40,11 +41,19 @@ func userName(i int) string                { return fmt.Sprintf("user%d", i) }
 func maildropDir(dir string, i int) string { return filepath.Join(dir, "mail", userName(i)) }
 func socket(dir string) string             { return filepath.Join(dir, "lmtp.sock") }
 
+// quota of every other user, which is never reached: it is there for what the
+// server does to keep it.
+const quota = "userdb_quota_rule=*:bytes=10000000000:messages=10000000"
+
 // configure writes what the server reads. It makes the maildrops itself.
 func configure(dir string) error {
 	var users strings.Builder
 	for i := range maildrops {
-		fmt.Fprintf(&users, "%s:{PLAIN}%s\n", userName(i), password)
+		fmt.Fprintf(&users, "%s:{PLAIN}%s", userName(i), password)
+		if i%2 == 0 {
+			users.WriteString("::::::" + quota)
+		}
+		users.WriteString("\n")
 	}
 	return errors.Join(os.MkdirAll(filepath.Join(dir, "mail"), 0o700),
 		os.WriteFile(filepath.Join(dir, "users"), []byte(users.String()), 0o600),
@@ -54,7 +63,7 @@ func configure(dir string) error {
 // server is a `poplin serve` that runs.
 type server struct {
 	cmd    *exec.Cmd
-	pop3s  string // addresses
+	pop3   string // addresses
 	lmtp   string
 	killed atomic.Bool
 	done   chan struct{} // closed: it has ended
@@ -88,7 +97,7 @@ func startServer(ctx context.Context, poplin, dir string) (*server, error) {
 		close(s.done)
 	}()
 	select {
-	case s.pop3s = <-listening:
+	case s.pop3 = <-listening:
 		return s, nil
 	case <-s.done:
 		err = errors.New("the server ended at once")
@@ -101,13 +110,25 @@ func startServer(ctx context.Context, poplin, dir string) (*server, error) {
 	return nil, fmt.Errorf("%w%s", err, s.lastOfLog())
 }
 
+// killStarting starts a server and kills it after that long, listening or not.
+func killStarting(poplin, dir string, after time.Duration) error {
+	cmd := exec.Command(poplin, "serve", "--config", filepath.Join(dir, "poplin.toml"))
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	time.Sleep(after)
+	cmd.Process.Kill()
+	cmd.Wait() // it was killed: that is no news
+	return nil
+}
+
 var listens = regexp.MustCompile(`msg=listening protocol=(\S+) address=(\S+)`)
 
 // follow reads the log up to the end of the server. LMTP is the last thing
 // that it listens for: then it gives the address of the other.
 func (s *server) follow(r io.ReadCloser, listening chan<- string) {
 	defer r.Close()
-	var pop3s string
+	var pop3 string
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		line := lines.Text()
@@ -116,10 +137,10 @@ func (s *server) follow(r io.ReadCloser, listening chan<- string) {
 		s.mu.Unlock()
 		switch found := listens.FindStringSubmatch(line); {
 		case found == nil:
-		case found[1] == "pop3s":
-			pop3s = found[2]
+		case found[1] == "pop3":
+			pop3 = found[2]
 		case found[1] == "lmtp":
-			listening <- pop3s
+			listening <- pop3
 		}
 	}
 	io.Copy(io.Discard, r) // where a line was too long: the server must not wait
