@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/poplin-mail/poplin/internal/collect"
+	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/daemon"
 	"github.com/poplin-mail/poplin/internal/fetch"
 	"github.com/poplin-mail/poplin/internal/process"
@@ -18,7 +19,9 @@ import (
 
 // fetchCmd is `poplin fetch`.
 type fetchCmd struct {
-	Run fetchRunCmd `cmd:"" default:"withargs" help:"Fetch accounts, all or those that are named."`
+	Run   fetchRunCmd   `cmd:"" default:"withargs" help:"Fetch accounts, all or those that are named."`
+	Setup fetchSetupCmd `cmd:"" help:"Find the server of an address, and add the account."`
+	Login fetchLoginCmd `cmd:"" help:"Consent to OAuth 2.0, or put a password into the keyring."`
 }
 
 type fetchRunCmd struct {
@@ -65,10 +68,20 @@ func (f *fetchConfigFlag) AfterApply() error {
 	if err != nil {
 		return nil // no home folder, and no file in it
 	}
-	if path := filepath.Join(dir, "poplin", "poplin.toml"); !isMissing(statError(path)) {
+	path := filepath.Join(dir, "poplin", "poplin.toml")
+	if !isMissing(statError(path)) || os.Geteuid() != 0 && isMissing(statError(f.Config)) {
 		f.Config = path
 	}
 	return nil
+}
+
+// load reads the file, and says how to begin where there is none.
+func (f fetchConfigFlag) load() (*config.Config, error) {
+	cfg, err := config.Load(f.Config)
+	if isMissing(err) {
+		return nil, fmt.Errorf("there is no configuration file %s: `poplin fetch setup ADDRESS` makes one, or name it with --config", f.Config)
+	}
+	return cfg, err
 }
 
 func statError(path string) error {

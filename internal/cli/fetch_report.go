@@ -147,14 +147,14 @@ func (r *fetchReport) print(name string, result collect.Result) {
 
 // step prints what would be done with a message.
 func (r *fetchReport) step(name string, s fetch.Step) {
-	what := "stays"
+	what := "would stay"
 	switch {
 	case s.Retrieve && s.Delete:
-		what = "is fetched, and deleted on the server"
+		what = "would be fetched, and deleted on the server"
 	case s.Retrieve:
-		what = "is fetched"
+		what = "would be fetched"
 	case s.Delete:
-		what = "is deleted on the server"
+		what = "would be deleted on the server"
 	}
 	if s.Why != "" {
 		what += ": " + s.Why
@@ -166,7 +166,7 @@ func summaryLine(result collect.Result) string {
 	if result.Report == nil {
 		return ""
 	}
-	parts := []string{fmt.Sprintf("%s new, %s", counted(result.Retrieved, "message"), megabytes(result.Octets))}
+	parts := []string{fmt.Sprintf("%s new, %s", counted(result.Retrieved, "message"), size(result.Octets))}
 	if result.Deleted > 0 {
 		parts = append(parts, fmt.Sprintf("%d deleted on the server", result.Deleted))
 	}
@@ -185,4 +185,12 @@ func counted(n int, what string) string {
 		what += "s"
 	}
 	return grouped(int64(n)) + " " + what
+}
+
+// size writes octets for people.
+func size(octets int64) string {
+	if octets < 100_000 {
+		return grouped(octets) + " octets"
+	}
+	return megabytes(octets)
 }

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"context"
 	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -38,11 +40,11 @@ func TestFetch(t *testing.T) {
 	s, dir, config := fetchBed(t, "keep = \"newest 1\"\non_new = 'echo $POPLIN_ACCOUNT $POPLIN_COUNT >> hook'\n", "Subject: a\n\nx\n", "Subject: b\n\ny\n")
 	t.Chdir(dir)
 	out, _ := printed(t, exitOK, "fetch", "--config", config, "--dry-run")
-	if !strings.Contains(out, "work: message 1, 17 octets, ") || !strings.Contains(out, "is fetched, and deleted on the server\n") || strings.Count(out, "\n") != 2 {
+	if !strings.Contains(out, "work: message 1, 17 octets, ") || !strings.Contains(out, "would be fetched, and deleted on the server\n") || strings.Count(out, "\n") != 2 {
 		t.Errorf("the plan is %q", out)
 	}
 	out, _ = printed(t, exitOK, "fetch", "--config", config, "--trace", "trace")
-	if !strings.HasPrefix(out, "work: 2 messages new, 0.0 MB, 1 deleted on the server, ") {
+	if !strings.HasPrefix(out, "work: 2 messages new, 34 octets, 1 deleted on the server, ") {
 		t.Errorf("it says %q", out)
 	}
 	if out, errs := printed(t, exitOK, "fetch", "--config", config, "work"); out != "" || errs != "" {
@@ -167,4 +169,70 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("it says %s", out)
 	}
 	printed(t, exitFailure, "doctor", "--config", config, "--import", "other")
+}
+
+// names is a DNS with one SRV record.
+type names struct{ port uint16 }
+
+func (n names) LookupSRV(_ context.Context, service, _, name string) (string, []*net.SRV, error) {
+	if service != "pop3s" || name != "pop.example." {
+		return "", nil, &net.DNSError{IsNotFound: true}
+	}
+	return "", []*net.SRV{{Target: "localhost.", Port: n.port}}, nil
+}
+
+func (names) LookupMX(context.Context, string) ([]*net.MX, error) {
+	return nil, &net.DNSError{IsNotFound: true}
+}
+
+// TestFetchSetup: an address becomes an account that can be fetched.
+func TestFetchSetup(t *testing.T) {
+	s, dir, _ := fetchBed(t, "", "Subject: a\n\nx\n")
+	t.Chdir(dir)
+	_, port, err := net.SplitHostPort(s.TLSAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := resolver
+	resolver = names{uint16(number)}
+	defer func() { resolver = before }()
+	setup := func(code int, input string, args ...string) string {
+		t.Helper()
+		var out strings.Builder
+		args = append([]string{"fetch", "setup", "--config", "new.toml", "--cafile", "ca.pem", "--to", "maildir:Mail"}, args...)
+		if got := Run(t.Context(), args, strings.NewReader(input), &out, &out); got != code {
+			t.Fatalf("exit code %d, want %d: %s", got, code, &out)
+		}
+		return out.String()
+	}
+	address := s.User + "@pop.example"
+	if out := setup(exitFailure, "no\n", address); !strings.Contains(out, "nothing was sent, and nothing was written") {
+		t.Errorf("it says %s", out)
+	}
+	if out := setup(exitFailure, "yes\nwrong\n", address); !strings.Contains(out, "nothing was written") {
+		t.Errorf("it says %s", out)
+	}
+	if _, err := os.Stat("new.toml"); err == nil {
+		t.Fatal("a configuration was written")
+	}
+	if out := setup(exitFailure, address+"\nyes\n"+s.Password+"\n", "--name", "login"); !strings.Contains(out, "a name is of letters") {
+		t.Errorf("it says %s", out)
+	}
+	out := setup(exitOK, address+"\nyes\n"+s.Password+"\n", "--name", "home")
+	if !strings.Contains(out, "home: added to ") || strings.Contains(out, s.Password+"\n") {
+		t.Errorf("it says %s", out)
+	}
+	if out, _ := printed(t, exitOK, "fetch", "--config", "new.toml"); !strings.HasPrefix(out, "home: 1 message new") {
+		t.Errorf("it says %s", out)
+	}
+	if out := setup(exitFailure, address+"\nyes\n"+s.Password+"\n", "--name", "home"); !strings.Contains(out, "there is a [fetch.home]") {
+		t.Errorf("it says %s", out)
+	}
+	if info, err := os.Stat("home.password"); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the password's file is %v, error %v", info, err)
+	}
 }

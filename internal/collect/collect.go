@@ -117,7 +117,12 @@ func newJob(cfg *config.Config, a config.Account, state string, opts Options) (*
 	if err != nil {
 		return nil, err
 	}
-	connect, err := newConnector(a, state, opts)
+	connect, err := newConnector(a, tokenFolder(filepath.Dir(state)), opts)
+	if err != nil {
+		return nil, err
+	}
+	host, _ := connect.address()
+	profile, err := profileOf(a, host)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +134,11 @@ func newJob(cfg *config.Config, a config.Account, state string, opts Options) (*
 		MaxMessage:     int64(a.MaxMessage),
 		HeaderOnly:     a.Large == config.Header,
 		BrakeDeletions: a.Brake,
+	}
+	if profile != nil {
+		account.PoppedAtQuit = profile.PoppedAtQuit
+		account.Sessions = profile.SessionMessages > 0
+		a.Interval = max(a.Interval, profile.MinInterval)
 	}
 	for _, to := range a.To {
 		t, err := newTarget(cfg, to, state)
@@ -157,26 +167,17 @@ func newTarget(cfg *config.Config, to, state string) (target.Target, error) {
 	t, named := cfg.TargetNamed(to)
 	if !named {
 		kind, rest, _ := strings.Cut(to, ":")
-		t = cfg.Target.Target
-		t.Kind = kind
-		switch kind {
-		case config.MaildirTarget, config.MboxTarget:
-			path, err := pathOf(cfg, rest)
-			if err != nil {
-				return nil, err
-			}
-			t.Path = path
-		case config.CommandTarget:
-			t.Command = rest
-		default:
-			t.Server = rest
+		path, err := pathOf(cfg, rest)
+		if err != nil {
+			return nil, err
 		}
+		t = cfg.Target.Target
+		t.Kind, t.Path = kind, path
 	}
-	switch t.Kind {
-	case config.MaildirTarget:
-		return target.OpenMaildir(disk.OS{}, t.Path)
+	if t.Kind == config.MboxTarget {
+		return target.OpenMbox(disk.OS{}, target.MboxOptions{Path: t.Path, Staging: filepath.Join(state, "staged"), LockTimeout: t.Timeout})
 	}
-	return nil, fmt.Errorf("targets of kind %q are not in this version", t.Kind)
+	return target.OpenMaildir(disk.OS{}, t.Path)
 }
 
 // pathOf gives the path that an entry of to names: below the home folder, or

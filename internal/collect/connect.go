@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -28,7 +27,7 @@ type connector struct {
 	secret  credential.Source
 }
 
-func newConnector(a config.Account, _ string, opts Options) (*connector, error) {
+func newConnector(a config.Account, tokens string, opts Options) (*connector, error) {
 	c := &connector{account: a, addr: a.Server}
 	if _, _, err := net.SplitHostPort(a.Server); err != nil && !strings.HasPrefix(a.Server, "[") && strings.Contains(a.Server, ":") {
 		c.addr = "[" + a.Server + "]" // an IPv6 address alone
@@ -44,27 +43,8 @@ func newConnector(a config.Account, _ string, opts Options) (*connector, error) 
 		InsecureAuth: a.Security == config.Insecure,
 		Trace:        named(opts.Trace, a.Name),
 	}
-	c.secret, err = secretOf(a, opts.Terminal)
+	c.secret, err = secretOf(a, tokens, opts)
 	return c, err
-}
-
-// secretOf gives where the password comes from.
-func secretOf(a config.Account, terminal bool) (credential.Source, error) {
-	switch {
-	case a.Password != "":
-		return credential.Literal(a.Password), nil
-	case a.PasswordFile != "":
-		return credential.File(a.PasswordFile), nil
-	case a.PasswordCommand != "":
-		return credential.Command(a.PasswordCommand, credential.CommandOptions{Terminal: terminal}), nil
-	case a.PasswordEnv != "":
-		return credential.Environment(a.PasswordEnv), nil
-	case a.Keyring:
-		return credential.Keyring{Account: a.Name}, nil
-	case a.OAuthCommand != "":
-		return credential.Command(a.OAuthCommand, credential.CommandOptions{Terminal: terminal}), nil
-	}
-	return nil, errors.New("has no password: set one of password_file, password_command, password_env, keyring, oauth or password")
 }
 
 // connect connects and logs in. The password is asked for first, lest a server

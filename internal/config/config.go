@@ -217,8 +217,6 @@ func Default() *Config {
 	c.Fetch.Large = Skip
 	c.Fetch.Brake = 1000
 	c.Fetch.Interval = 10 * time.Minute
-	c.Target.Security = TLS
-	c.Target.Folder = "INBOX"
 	c.Target.Timeout = 2 * time.Minute
 	c.Console.Listen = []string{"127.0.0.1:8110"}
 	c.TLS.ClientName = Email

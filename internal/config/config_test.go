@@ -152,33 +152,9 @@ to = ["far", "mbox:/m"]
 [target]
 kind = "mbox"
 path = "m"
-server = "imap.example.org:993"
-security = "stls"
-tls_ca_file = "ca.pem"
-sender = "a@example.org"
-recipient = "b@example.org"
-command = "cat"
-folder = "Work"
-make_folder = true
-flags = ["x"]
 timeout = "4m"
-user = "u"
-password = "target secret"
-password_file = "p"
-password_command = "pass"
-password_env = "P"
-keyring = true
-oauth = "google"
-oauth_client_id = "id"
-oauth_client_secret_file = "cs"
-oauth_token_command = "token"
 [target.far]
-password_file = ""
-password_command = ""
-password_env = ""
-keyring = false
-oauth = ""
-oauth_token_command = ""
+path = "far"
 [acme]
 domains = ["mail.example.org"]
 email = "anna@example.org"
@@ -315,7 +291,7 @@ func TestPrintReadsBack(t *testing.T) {
 		*secret = ""
 	}
 	c.Users.SQL.DSNFile = "/etc/poplin/dsn"
-	c.Fetch.Accounts[0].Password, c.Target.Targets[0].Password = "", ""
+	c.Fetch.Accounts[0].Password = ""
 	again, err := parse("f", "/elsewhere", []byte(c.TOML()))
 	if err != nil || !reflect.DeepEqual(c, again) {
 		t.Errorf("error %v\n%+v\n%+v", err, c, again)
@@ -380,15 +356,17 @@ func TestErrors(t *testing.T) {
 		{"[fetch.work]\nserver = \"x:y\"", "f:2:1: fetch.work.server: the port of"},
 		{"[fetch.work]\nservre = \"x\"", "f:2:1: unknown key fetch.servre; did you mean fetch.server?"},
 		{"[fetch.work]\nparallel = 2", "f:2:1: parallel stands in [fetch]"},
-		{"[fetch.\"../x\"]\nuser = \"x\"", "f:1:2: [fetch.../x]: a name is of letters"},
-		{"[fetch.login]\nuser = \"x\"", "f:1:2: [fetch.login]: a name is of letters"},
+		{"[fetch.\"../x\"]\nuser = \"x\"", "f:1:2: [fetch.NAME]: \"../x\": a name is of letters"},
+		{"[fetch.login]\nuser = \"x\"", "f:1:2: [fetch.NAME]: \"login\": a name is of letters"},
 		{"[fetch]\nkeep = \"most\"", "f:2:1: fetch.keep: \"most\" is none of"},
 		{account + "to = \"gmail\"", "f: [fetch.work] to names \"gmail\", and there is no [target.gmail]"},
-		{account + "to = \"imap:x\"", "f: [fetch.work] imap wants a user"},
-		{account + "to = \"maildir:\"", "f: [fetch.work] to = \"maildir:\" is none of"},
+		{account + "to = \"imap:x\"", "f: [fetch.work] to = \"imap:x\" is neither"},
+		{account + "to = \"maildir:\"", "f: [fetch.work] to = \"maildir:\" is neither"},
+		{account + "to = \"maildir:~root/x\"", "f: [fetch.work] to = \"maildir:~root/x\": only ~/"},
 		{account + "to = \"maildir:a\"\nkeyring = true\npassword_env = \"X\"", "f: [fetch.work] sets more than one of"},
 		{"[target.x]\npath = \"y\"", "f: [target.x] kind is missing"},
-		{"[target.x]\nkind = \"lmtp\"\nserver = \"y\"", "f: [target.x] is of kind \"lmtp\" and wants recipient"},
+		{"[target.x]\nkind = \"mbox\"", "f: [target.x] path is missing"},
+		{"[target.x]\nkind = \"lmtp\"", "f:2:1: target.x.kind: \"lmtp\" is not known"},
 		{"state = 1", "f:1:1: state: it must be a string"},
 		{"state = \"\"", "state: it must not be empty"},
 		{"hostname = \"a b\"", "is not the name of a host"},

@@ -49,32 +49,10 @@ type Account struct {
 
 // Target is a place where retrieved mail goes: a table [target.NAME].
 type Target struct {
-	Name string // of the table
-
-	Kind       string
-	Path       string
-	Server     string
-	Security   string
-	TLSCAFile  string
-	Sender     string
-	Recipient  string
-	Command    string
-	Folder     string
-	MakeFolder bool
-	Flags      []string
-	Timeout    time.Duration
-
-	User            string
-	Password        string
-	PasswordFile    string
-	PasswordCommand string
-	PasswordEnv     string
-	Keyring         bool
-
-	OAuth           string
-	OAuthClientID   string
-	OAuthSecretFile string
-	OAuthCommand    string
+	Name    string // of the table
+	Kind    string // MaildirTarget or MboxTarget
+	Path    string
+	Timeout time.Duration
 }
 
 // Values that more than one key has.
@@ -91,13 +69,9 @@ const (
 const (
 	MaildirTarget = "maildir"
 	MboxTarget    = "mbox"
-	LMTPTarget    = "lmtp"
-	SMTPTarget    = "smtp"
-	IMAPTarget    = "imap"
-	CommandTarget = "command"
 )
 
-var targetKinds = []string{MaildirTarget, MboxTarget, LMTPTarget, SMTPTarget, IMAPTarget, CommandTarget}
+var targetKinds = []string{MaildirTarget, MboxTarget}
 
 // fetchKeys are those of [fetch], which are the defaults of all accounts, and
 // of each [fetch.NAME].
@@ -143,7 +117,7 @@ var fetchKeys = []key{
 		doc: "Command that prints an access token, instead of the keys above."},
 
 	{name: "fetch.to", field: func(c *Config) any { return &c.Fetch.To },
-		doc: "Where the mail goes, one or more: \"maildir:PATH\", \"mbox:PATH\", \"lmtp:unix:PATH\", \"lmtp:HOST:PORT\", \"smtp:HOST:PORT\", \"command:TEXT\", or the NAME of a [target.NAME]. A message is deleted on the server only when all have it."},
+		doc: "Where the mail goes, one or more: \"maildir:PATH\", \"mbox:PATH\", or the NAME of a [target.NAME]. A message is deleted on the server only when all have it."},
 	{name: "fetch.keep", field: func(c *Config) any { return &c.Fetch.Keep }, check: policy,
 		doc: "What stays on the server, of what is safe here: \"none\", \"all\", \"14d\" (since it was fetched), \"newest 500\", \"until 200MiB free of 1GiB\", and such terms joined by \"or\" (any of them keeps a message) or \"and\" (all of them do)."},
 	{name: "fetch.max_message", field: func(c *Config) any { return &c.Fetch.MaxMessage },
@@ -163,49 +137,11 @@ var fetchKeys = []key{
 // targetKeys are those of [target], the defaults, and of each [target.NAME].
 var targetKeys = []key{
 	{name: "target.kind", field: func(c *Config) any { return &c.Target.Kind }, check: kind,
-		doc: "\"maildir\", \"mbox\", \"lmtp\", \"smtp\", \"imap\" or \"command\"."},
+		doc: "\"maildir\" or \"mbox\"."},
 	{name: "target.path", field: func(c *Config) any { return &c.Target.Path }, path: true,
-		doc: "The Maildir, or the mbox file."},
-	{name: "target.server", field: func(c *Config) any { return &c.Target.Server }, check: socketOrServer,
-		doc: "LMTP, SMTP, IMAP: the server, as \"host:port\"; for LMTP also \"unix:/path\"."},
-	{name: "target.security", field: func(c *Config) any { return &c.Target.Security }, check: oneOf(TLS, STLS, Insecure),
-		doc: "\"tls\", \"stls\" (STARTTLS) or \"insecure\". LMTP over a unix socket needs none."},
-	{name: "target.tls_ca_file", field: func(c *Config) any { return &c.Target.TLSCAFile }, path: true,
-		doc: "PEM file with the authorities to trust, instead of those of the system."},
-	{name: "target.sender", field: func(c *Config) any { return &c.Target.Sender },
-		doc: "LMTP, SMTP: the envelope sender. Empty: that of the message's Return-Path."},
-	{name: "target.recipient", field: func(c *Config) any { return &c.Target.Recipient },
-		doc: "LMTP, SMTP: whom the mail is for."},
-	{name: "target.command", field: func(c *Config) any { return &c.Target.Command },
-		doc: "The command, for the shell, that gets each message on its standard input: exit code 0 means that it took it, 75 later."},
-	{name: "target.folder", field: func(c *Config) any { return &c.Target.Folder },
-		doc: "IMAP: the folder; with Gmail a label."},
-	{name: "target.make_folder", field: func(c *Config) any { return &c.Target.MakeFolder },
-		doc: "IMAP: make the folder where it is missing."},
-	{name: "target.flags", field: func(c *Config) any { return &c.Target.Flags },
-		doc: "IMAP: flags for each message, such as [\"\\\\Seen\"]."},
+		doc: "The Maildir, or the mbox file, which is made where it is missing."},
 	{name: "target.timeout", field: func(c *Config) any { return &c.Target.Timeout }, least: int64(time.Second),
-		doc: "How long the target may take for a step."},
-	{name: "target.user", field: func(c *Config) any { return &c.Target.User },
-		doc: "SMTP, IMAP: the user's name there."},
-	{name: "target.password", field: func(c *Config) any { return &c.Target.Password }, secret: true,
-		doc: "The password; better is one of the next four, as for [fetch.NAME]."},
-	{name: "target.password_file", field: func(c *Config) any { return &c.Target.PasswordFile }, path: true,
-		doc: "File that holds the password."},
-	{name: "target.password_command", field: func(c *Config) any { return &c.Target.PasswordCommand },
-		doc: "Command that prints the password."},
-	{name: "target.password_env", field: func(c *Config) any { return &c.Target.PasswordEnv },
-		doc: "Environment variable that holds the password."},
-	{name: "target.keyring", field: func(c *Config) any { return &c.Target.Keyring },
-		doc: "The password is in the desktop's keyring."},
-	{name: "target.oauth", field: func(c *Config) any { return &c.Target.OAuth },
-		doc: "IMAP: log in with OAuth 2.0 at \"google\" or \"microsoft\"."},
-	{name: "target.oauth_client_id", field: func(c *Config) any { return &c.Target.OAuthClientID },
-		doc: "The client id that you registered there."},
-	{name: "target.oauth_client_secret_file", field: func(c *Config) any { return &c.Target.OAuthSecretFile }, path: true,
-		doc: "File that holds the client secret, where there is one."},
-	{name: "target.oauth_token_command", field: func(c *Config) any { return &c.Target.OAuthCommand },
-		doc: "Command that prints an access token."},
+		doc: "How long to wait for other programs that use an mbox."},
 }
 
 // kind takes that of a target; in [target] itself there may be none.
@@ -234,13 +170,6 @@ func server(text string) error {
 	return hostname(host)
 }
 
-func socketOrServer(text string) error {
-	if strings.HasPrefix(text, "unix:") {
-		return socket(text)
-	}
-	return server(text)
-}
-
 var pinForm = regexp.MustCompile(`^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$`)
 
 func pin(text string) error {
@@ -265,11 +194,19 @@ var tableName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // reservedNames are words of the command line.
 var reservedNames = []string{"login", "setup"}
 
+// CheckAccountName tells why a table cannot be called so.
+func CheckAccountName(name string) error {
+	if !tableName.MatchString(name) || slices.Contains(reservedNames, name) {
+		return fmt.Errorf("%q: a name is of letters, digits and . _ - and is none of %s", name, strings.Join(reservedNames, ", "))
+	}
+	return nil
+}
+
 // setNamed takes in a table [section.name].
 func (c *Config) setNamed(section, name string, values map[string]any, wrong map[string]error) {
 	whole := section + "." + name
-	if !tableName.MatchString(name) || slices.Contains(reservedNames, name) {
-		wrong[whole] = fmt.Errorf("[%s]: a name is of letters, digits and . _ - and is none of %s", whole, strings.Join(reservedNames, ", "))
+	if err := CheckAccountName(name); err != nil {
+		wrong[whole] = fmt.Errorf("[%s.NAME]: %w", section, err)
 		return
 	}
 	one := *c // with the section's own as defaults
@@ -353,10 +290,10 @@ func (c *Config) checkAccount(a *Account) error {
 		case known:
 		case !found:
 			return fmt.Errorf("to names %q, and there is no [target.%[1]s]", to)
-		case kind == IMAPTarget:
-			return errors.New(`imap wants a user and a password: make a [target.NAME] with kind = "imap", and name it in to`)
+		case strings.HasPrefix(rest, "~") && !strings.HasPrefix(rest, "~/"):
+			return fmt.Errorf("to = %q: only ~/ stands for a home folder, your own", to)
 		case !slices.Contains(targetKinds, kind) || rest == "":
-			return fmt.Errorf("to = %q is none of \"maildir:PATH\", \"mbox:PATH\", \"lmtp:unix:PATH\", \"lmtp:HOST:PORT\", \"smtp:HOST:PORT\", \"command:TEXT\", nor the name of a [target.NAME]", to)
+			return fmt.Errorf("to = %q is neither \"maildir:PATH\" nor \"mbox:PATH\", nor the name of a [target.NAME]", to)
 		}
 	}
 	return nil
@@ -385,21 +322,24 @@ func oneSecret(password, file, command, env, oauth, token string, keyring bool) 
 }
 
 func (t *Target) check() error {
-	needs := map[string][]struct{ name, value string }{
-		MaildirTarget: {{"path", t.Path}},
-		MboxTarget:    {{"path", t.Path}},
-		LMTPTarget:    {{"server", t.Server}, {"recipient", t.Recipient}},
-		SMTPTarget:    {{"server", t.Server}, {"recipient", t.Recipient}},
-		IMAPTarget:    {{"server", t.Server}, {"user", t.User}},
-		CommandTarget: {{"command", t.Command}},
-	}
-	if t.Kind == "" {
+	switch "" {
+	case t.Kind:
 		return errors.New("kind is missing")
+	case t.Path:
+		return errors.New("path is missing")
 	}
-	for _, n := range needs[t.Kind] {
-		if n.value == "" {
-			return fmt.Errorf("is of kind %q and wants %s", t.Kind, n.name)
+	return nil
+}
+
+// TOML gives the table of the account, with what differs from the defaults.
+func (a *Account) TOML() string {
+	c := Default()
+	c.Fetch.Accounts = []Account{*a}
+	var b strings.Builder
+	for _, s := range sections {
+		if s.name == "fetch" {
+			c.printNamed(&b, s)
 		}
 	}
-	return oneSecret(t.Password, t.PasswordFile, t.PasswordCommand, t.PasswordEnv, t.OAuth, t.OAuthCommand, t.Keyring)
+	return b.String()
 }

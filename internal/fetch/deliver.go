@@ -249,6 +249,9 @@ func (w *worker) deliver(ctx context.Context, batch []parcel) {
 // refused deals with a message that was not taken. Where the target itself
 // fails, how far the delivery came is found out in the next run.
 func (w *worker) refused(p parcel, err error, records []journal.Record) []journal.Record {
+	if errors.Is(err, context.Canceled) {
+		return records // nothing is wrong with the target
+	}
 	if !isRefusal(err) {
 		w.fall(err)
 		return records

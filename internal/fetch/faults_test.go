@@ -246,7 +246,7 @@ func serveTwice(l net.Listener, quit string) {
 		lines := bufio.NewScanner(conn)
 		for lines.Scan() {
 			reply := map[string]string{"LIST": "+OK\r\n1 15\r\n.\r\n", "UIDL": "+OK\r\n1 a\r\n.\r\n", "RETR 1": "+OK\r\nSubject: x\r\n\r\ny\r\n.\r\n",
-				"CAPA": "-ERR\r\n"}[lines.Text()]
+				"CAPA": "-ERR\r\n", "TOP 1 0": "+OK\r\nSubject: x\r\n\r\n.\r\n"}[lines.Text()]
 			if reply == "" {
 				reply = "+OK\r\n"
 			}

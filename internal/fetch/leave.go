@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/fetch/journal"
+	"github.com/poplin-mail/poplin/pop3"
 	"github.com/poplin-mail/poplin/pop3client"
 )
 
@@ -18,6 +19,10 @@ func (r *run) leave(ctx context.Context, items []item) error {
 			"See `poplin fetch --dry-run`; if that is what you want, run once with --delete", old, brake), trouble(r.client.Quit(ctx)))
 	}
 	r.opts.Watch.stage("ending")
+	out, err := r.certain(ctx, out)
+	if err != nil {
+		return err
+	}
 	marked, refused, err := r.mark(ctx, out)
 	if err != nil {
 		return err
@@ -66,6 +71,49 @@ func (r *run) doomed(items []item) (out []item, old int) {
 		}
 	}
 	return out, old
+}
+
+// certain leaves out what cannot be shown to be the message that an earlier run
+// retrieved: some servers give a unique-id to another message, which must not
+// be deleted for it. The header decides; where the server does not show it, the
+// size. What is another message comes in the next run.
+func (r *run) certain(ctx context.Context, out []item) ([]item, error) {
+	var sure []item
+	var other []journal.Record
+	hash := make(map[int]string)
+	opts := pop3client.RetrieveOptions{Listings: []pop3.Listing{}, UIDs: []pop3.UID{}}
+	known := make(map[int]journal.Entry)
+	for _, it := range out {
+		r.journal.Look(it.Key, func(e *journal.Entry) { known[it.number] = *e })
+		if e := known[it.number]; e.Hash != "" && e.At.Before(r.begun) {
+			hash[it.number] = ""
+			opts.Numbers = append(opts.Numbers, it.number)
+		}
+	}
+	if len(opts.Numbers) > 0 {
+		for m, err := range r.client.HeaderAll(ctx, opts) {
+			var refused *pop3client.MessageError
+			if errors.As(err, &refused) {
+				continue
+			} else if err != nil {
+				return nil, err
+			}
+			if hash[m.Number], err = hashOf(m); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, it := range out {
+		e := known[it.number]
+		got, looked := hash[it.number]
+		switch {
+		case !looked || got == e.Hash || got == "" && e.Size > 0 && e.Size == it.size:
+			sure = append(sure, it)
+		case got != "":
+			other = append(other, journal.Renewed{Key: it.Key})
+		}
+	}
+	return sure, r.write(other...)
 }
 
 // mark marks messages as deleted, and gives those that are. Refused says why

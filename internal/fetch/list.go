@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/fetch/journal"
+	"github.com/poplin-mail/poplin/pop3"
 	"github.com/poplin-mail/poplin/pop3client"
 )
 
@@ -26,6 +28,9 @@ func (r *run) list(ctx context.Context) ([]item, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.withUIDs(ctx, uids); err != nil {
+		return nil, err
+	}
 	items := make([]item, len(listings))
 	seen := make(map[string]int, len(listings))
 	for i, l := range listings {
@@ -34,13 +39,36 @@ func (r *run) list(ctx context.Context) ([]item, error) {
 			uid = uids[i].UID
 		} else if uid, err = r.header(ctx, l.Number); err != nil {
 			return nil, fmt.Errorf("the server has no UIDL, and its messages cannot be told by their headers: %w", err)
-		} else if uid == "" {
-			uid = "none"
+		}
+		if uids == nil {
+			uid = byHeader + uid
 		}
 		items[i] = item{journal.Key{UID: uid, Index: seen[uid]}, l.Number, l.Octets}
 		seen[uid]++
 	}
 	return items, nil
+}
+
+// byHeader begins the unique-ids that are made of headers, for servers without
+// UIDL.
+const byHeader = "header:"
+
+// withUIDs checks that unique-ids come from where those of earlier runs came:
+// a server that has them and refuses them today would have all its mail come
+// again.
+func (r *run) withUIDs(ctx context.Context, uids []pop3.UID) error {
+	if uids != nil {
+		return nil
+	}
+	given := false
+	r.journal.View(func(e *journal.Entry) { given = given || !strings.HasPrefix(e.UID, byHeader) })
+	if caps, err := r.client.Capa(ctx); err == nil && caps.Has(pop3.CapUIDL) {
+		given = true
+	}
+	if given {
+		return &Trouble{true, errors.New("the server refuses UIDL, which it has: nothing was fetched, lest all of it come again")}
+	}
+	return nil
 }
 
 // header asks for the header of a message, and gives its hash.
@@ -49,6 +77,11 @@ func (r *run) header(ctx context.Context, number int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return hashOf(m)
+}
+
+// hashOf gives the hash of a header that comes.
+func hashOf(m *pop3client.Message) (string, error) {
 	var h headerOf
 	var l lines
 	l.begin(&h)

@@ -15,8 +15,9 @@ import (
 // order is a message to retrieve.
 type order struct {
 	item
-	to []int // the targets that lack it
-	id string
+	to   []int // the targets that lack it
+	id   string
+	cuts int // how often the session broke while it came
 }
 
 // headerOnly tells that of the message only the header is wanted.
@@ -33,6 +34,7 @@ func (r *run) orders(items []item) (all []order) {
 			all = append(all, o)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b order) int { return a.cuts - b.cuts })
 	return all
 }
 
@@ -47,7 +49,7 @@ func (r *run) order(it item) (o order, why string) {
 		if e == nil {
 			e = new(journal.Entry)
 		}
-		generation = e.Generation
+		generation, o.cuts = e.Generation, e.Failed(connection)
 		for i, name := range r.names {
 			begun := slices.ContainsFunc(e.Intents, func(in journal.Intent) bool { return in.Target == name })
 			switch {
@@ -89,15 +91,15 @@ func (r *run) retrieve(ctx context.Context, items []item) (unsafe int, err error
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d := r.newDelivery(ctx, cancel)
-	if err = r.chunks(ctx, d, all); err == nil {
-		r.opts.Watch.stage("delivering")
+	err = r.chunks(ctx, d, all)
+	r.opts.Watch.stage("delivering")
+	if err == nil {
 		err = r.wait(ctx, d.finish())
 	}
+	<-d.finish() // what came whole is delivered, though the session may have broken
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
-	cancel(err) // what is staged and no more is taken away
-	<-d.finish()
 	for _, it := range d.came {
 		if r.everywhere(it.Key) {
 			r.report.Delivered++
@@ -160,13 +162,27 @@ func (r *run) chunk(ctx context.Context, d *delivery, orders []order) error {
 		case errors.As(err, &refused):
 			err = r.failed(at[refused.Number], "", refused.Error())
 		case err == nil:
-			err = d.take(at[m.Number], m, false)
+			if err = d.take(at[m.Number], m, false); err != nil {
+				r.cutIn(ctx, at[m.Number], err)
+			}
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// connection is what a message fails at, in the journal, when the session breaks
+// while it comes. It is then asked for behind all others, so that a message at
+// which a server always breaks off keeps none of them.
+const connection = "connection"
+
+// cutIn notes a message in which the session broke.
+func (r *run) cutIn(ctx context.Context, o order, err error) {
+	if ctx.Err() == nil {
+		r.write(journal.Failed{Key: o.Key, Target: connection, Reason: err.Error(), At: time.Now()}) // the session's own error is what is told
+	}
 }
 
 // top retrieves the header of a message that is too large.

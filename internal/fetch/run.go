@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -128,6 +129,9 @@ func (r *run) recover(ctx context.Context) {
 	var open []journal.Intent
 	r.journal.View(func(e *journal.Entry) { open = append(open, e.Intents...) })
 	for i, t := range r.Targets {
+		t.Sweep(func(id string) bool {
+			return slices.ContainsFunc(open, func(in journal.Intent) bool { return in.ID == id })
+		})
 		for _, intent := range open {
 			if intent.Target != r.names[i] || r.down[i] != nil {
 				continue
@@ -195,14 +199,22 @@ func trouble(err error) error {
 	var refused *pop3.Error
 	var dns *net.DNSError
 	var network net.Error
+	var passing interface { // of a provider of tokens
+		error
+		Temporary() bool
+	}
 	var system syscall.Errno
 	switch {
 	case errors.As(err, &refused):
 		return &Trouble{refused.Temporary(), err}
 	case errors.As(err, &dns):
 		return &Trouble{!dns.IsNotFound, err}
+	case errors.As(err, &network), errors.As(err, &system):
+		return &Trouble{true, err}
+	case errors.As(err, &passing):
+		return &Trouble{passing.Temporary(), err}
 	}
-	passes := errors.As(err, &network) || errors.As(err, &system) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+	passes := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
 		errors.Is(err, context.DeadlineExceeded)
 	return &Trouble{passes, err}
 }

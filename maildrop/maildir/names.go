@@ -2,6 +2,7 @@ package maildir
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path"
@@ -11,7 +12,7 @@ import (
 
 // Names gives the names of all Maildirs that there are, found by the folders
 // that Options.Path describes, in order. Folders that are no Maildir of any
-// name are left out.
+// name, or may not be read, are left out.
 func (s *Store) Names(ctx context.Context) ([]string, error) {
 	root, err := os.OpenRoot(s.path.root)
 	if err != nil {
@@ -46,6 +47,9 @@ func (w *walker) walk(ctx context.Context, dir string, depth int, values map[str
 		return nil
 	}
 	entries, err := w.tree.ReadDir(dir)
+	if depth > 0 && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)) {
+		return nil // lost+found, or gone meanwhile: nobody's mail
+	}
 	if err != nil {
 		return err
 	}

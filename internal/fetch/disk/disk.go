@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -166,8 +167,11 @@ func SyncAll(files []File) []error {
 // Replace writes a whole file: under another name first, so that there is
 // always the old content or the new, and durably.
 func Replace(fsys FS, dir, name string, perm fs.FileMode, content []byte) (err error) {
-	temp := dir + "/." + name + ".new"
-	f, err := fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	temp := filepath.Join(dir, "."+name+".new")
+	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a run that was killed
+		return err
+	}
+	f, err := fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return err
 	}
@@ -179,7 +183,7 @@ func Replace(fsys FS, dir, name string, perm fs.FileMode, content []byte) (err e
 		err = closeErr
 	}
 	if err == nil {
-		err = fsys.Rename(temp, dir+"/"+name)
+		err = fsys.Rename(temp, filepath.Join(dir, name))
 	}
 	if err != nil {
 		fsys.Remove(temp)

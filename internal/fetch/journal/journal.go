@@ -45,7 +45,7 @@ type DamagedError struct {
 // Error implements error.
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("%s is damaged at octet %d (%s): nothing is fetched, lest mail be fetched twice. "+
-		"Restore the file from a backup, or move it away and let `poplin doctor --rebuild` make it anew from the mail that is there", e.Path, e.Offset, e.Reason)
+		"Restore the file from a backup, or move it away and run `poplin doctor ACCOUNT --rebuild MAILDIR`, which makes it anew from the mail that is there", e.Path, e.Offset, e.Reason)
 }
 
 // Journal is the journal of one account. It is used by many goroutines at

@@ -271,7 +271,7 @@ func (r Done) apply(s *state) {
 	if e.At.IsZero() {
 		e.At = r.At
 	}
-	e.Failures = slices.DeleteFunc(e.Failures, func(f Failure) bool { return f.Target == r.Target || f.Target == "" })
+	e.Failures = slices.DeleteFunc(e.Failures, func(f Failure) bool { return f.Target == r.Target || f.Target == "" || f.Target == "connection" })
 }
 
 func (r Undone) apply(s *state) { s.entry(r.Key).settle(r.Target) }

@@ -87,6 +87,26 @@ func (s staging) Stage(id string) (*Stage, error) {
 	return NewStage(f, func() { s.fs.Remove(path) }), nil
 }
 
+// stale is the age at which what is staged belongs to no run any more.
+const stale = 36 * time.Hour
+
+// Sweep takes away what runs that were killed left, but for what is to be kept.
+func (s staging) Sweep(keep func(id string) bool) {
+	names, err := s.fs.Names(s.dir)
+	if err != nil {
+		return // there is none yet, or the next use shows what is wrong
+	}
+	for _, name := range names {
+		id, ours := strings.CutSuffix(name, s.suffix)
+		if !ours || len(id) != 32 || keep(id) {
+			continue
+		}
+		if info, err := s.fs.Lstat(filepath.Join(s.dir, name)); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > stale {
+			s.fs.Remove(filepath.Join(s.dir, name))
+		}
+	}
+}
+
 // Discard implements Target.
 func (s staging) Discard(id string) { s.fs.Remove(s.path(id)) }
 

@@ -53,6 +53,9 @@ type Target interface {
 	// Discard takes away what is staged, if anything is.
 	Discard(id string)
 
+	// Sweep takes away what was staged long ago, but for what is to be kept.
+	Sweep(keep func(id string) bool)
+
 	// Close ends the use of the target. What is staged stays.
 	Close() error
 }
