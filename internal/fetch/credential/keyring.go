@@ -106,7 +106,7 @@ func (k Keyring) explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, keyring.ErrNotFound):
-		return fmt.Errorf("%w: the keyring has no password for %s: run `poplin fetch login --keyring %s`", ErrMissing, k.Account, k.Account)
+		return fmt.Errorf("%w: the keyring has no password for %s: run `poplin fetch login %s`", ErrMissing, k.Account, k.Account)
 	case errors.Is(err, errNoDesktop):
 		return err
 	}

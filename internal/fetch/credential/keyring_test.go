@@ -24,7 +24,7 @@ func TestKeyring(t *testing.T) {
 	work, home := Keyring{Account: "work"}, Keyring{Account: "home"}
 
 	_, err := work.Secret(ctx)
-	refused(t, err, "poplin fetch login --keyring work")
+	refused(t, err, "poplin fetch login work")
 	if !errors.Is(err, ErrMissing) {
 		t.Errorf("%v is no ErrMissing", err)
 	}

@@ -228,7 +228,7 @@ func TestProviderWithoutPOP3(t *testing.T) {
 
 // A domain of one's own at a known provider. SRV records count for more.
 func TestProfileByMX(t *testing.T) {
-	z := &zone{mx: map[string][]*net.MX{"example.": {{Host: "mx.backup.test.", Pref: 20}, {Host: "in1-smtp.messagingengine.com.", Pref: 10}, {Host: "aspmx.l.google.com.", Pref: 30}}}}
+	z := &zone{mx: map[string][]*net.MX{"example.": {{Host: "aspmx.l.google.com.", Pref: 30}, {Host: "mx.backup.test.", Pref: 20}, {Host: "in1-smtp.messagingengine.com.", Pref: 10}}}}
 	n := &network{}
 	found, lines, err := discover(t, "me@example", z, n)
 	if err == nil {
