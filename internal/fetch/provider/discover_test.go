@@ -68,6 +68,10 @@ func TestSRV(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, lines, "srv pop.example:1001 tls", "srv pop.example:1002 tls", "srv pop.example:1003 tls", "srv pop.example:1110 stls", "srv pop.example:1009 tls fails")
+	slices.Sort(n.commands)
+	if got := strings.Join(n.commands, " "); got != "CAPA CAPA CAPA CAPA QUIT QUIT QUIT QUIT STLS" {
+		t.Errorf("the servers were sent %s", got)
+	}
 	for _, c := range found[:4] {
 		if !slices.Equal(c.Mechanisms, []string{"PLAIN", "SCRAM-SHA-256", "USER"}) || c.LoginDelay != 5*time.Minute || c.Implementation != "Test?[2J-1" || c.User != "me@example" {
 			t.Errorf("%+v", c)
@@ -177,7 +181,7 @@ func TestFallBackToCommonNames(t *testing.T) {
 	}
 	same(t, lines[:3], "name pop.example:995 tls", "srv mail.example:995 tls fails", "name pop3.example:995 tls fails")
 	slices.Sort(n.dialled)
-	if got := len(slices.Compact(n.dialled)); got != 8 {
+	if len(n.dialled) != 8 || len(slices.Compact(slices.Clone(n.dialled))) != 8 {
 		t.Errorf("dialled %q", n.dialled)
 	}
 }
@@ -191,6 +195,16 @@ func TestServersThatSayLittle(t *testing.T) {
 	n = &network{hosts: map[string]host{"pop.example:995": {implicit: true, greeting: "-ERR go away"}}}
 	if _, _, err := discover(t, "me@example", &zone{}, n); err == nil {
 		t.Error("a server that refuses was taken")
+	}
+}
+
+// A server that the table knows gets the user name that it wants.
+func TestSRVToAKnownServer(t *testing.T) {
+	z := &zone{srv: map[string][]*net.SRV{"_pop3s._tcp.example.": {srv("pop3.web.de.", 995, 0, 0)}}}
+	found, _, _ := discover(t, "me@example", z, &network{})
+	i := slices.IndexFunc(found, func(c Candidate) bool { return c.Source == FromSRV })
+	if i < 0 || found[i].Profile != ByName("web.de") || found[i].User != "me" || !found[i].Confirm {
+		t.Errorf("%+v", found)
 	}
 }
 
@@ -244,12 +258,6 @@ func TestProfileByMX(t *testing.T) {
 		t.Error(err)
 	}
 	same(t, lines, "srv pop.example:995 tls")
-	z.srv = map[string][]*net.SRV{"_pop3s._tcp.example.": {srv("pop.gmail.com.", 995, 0, 0)}}
-	found, _, _ = discover(t, "me@example", z, n)
-	i := slices.IndexFunc(found, func(c Candidate) bool { return c.Source == FromSRV })
-	if i < 0 || found[i].Profile != ByName("gmail") || !found[i].Confirm {
-		t.Errorf("SRV to a known server: %+v", found)
-	}
 }
 
 func TestNothingFound(t *testing.T) {
@@ -291,6 +299,13 @@ func TestSilence(t *testing.T) {
 			if c.Err == nil {
 				t.Errorf("%+v", c)
 			}
+		}
+		for name := range n.hosts {
+			n.hosts[name] = host{trickles: true}
+		}
+		begin = time.Now()
+		if found, _, err = discover(t, "me@example", &zone{}, n); time.Since(begin) != 2*probeTime || err == nil {
+			t.Errorf("servers that trickle: took %v, %v", time.Since(begin), err)
 		}
 		_, config := pop3test.TLSConfigs()
 		begin = time.Now()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/poplin-mail/poplin/pop3test"
 )
@@ -57,6 +58,7 @@ func (z *zone) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
 type host struct {
 	implicit bool   // TLS from the first octet
 	silent   bool   // it never says a word
+	trickles bool   // it says an octet every five seconds
 	foreign  string // it says this, and it is no POP3
 	greeting string
 	capa     []string // nil: it does not know the command
@@ -87,7 +89,7 @@ func (n *network) DialContext(ctx context.Context, _, addr string) (net.Conn, er
 	if !ok {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 	}
-	client, server, err := pair(ctx, h.silent)
+	client, server, err := pair(ctx, h.silent || h.trickles)
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +138,18 @@ func (n *network) serve(conn net.Conn, h host) {
 	if h.silent {
 		io.Copy(io.Discard, conn)
 		return
+	}
+	if h.trickles {
+		gone := make(chan struct{})
+		n.wg.Go(func() { defer close(gone); io.Copy(io.Discard, conn) })
+		for {
+			io.WriteString(conn, "+")
+			select {
+			case <-time.After(5 * time.Second):
+			case <-gone:
+				return
+			}
+		}
 	}
 	if h.foreign != "" {
 		io.WriteString(conn, h.foreign)
