@@ -134,6 +134,9 @@ func (e *engine) run(ctx context.Context, fsys disk.FS) error {
 		}
 		batch = append(batch, m)
 	}
+	if len(batch) == 0 {
+		return nil
+	}
 	notes, errs := tg.Prepare(ctx, batch)
 	var ready []*Message
 	for i, m := range batch {
@@ -182,9 +185,10 @@ func testFaults(t *testing.T, twice bool, texts []string, fresh func(t *testing.
 				open, wrong := fresh(t)
 				e := newEngine(texts, open)
 				var story []string
+				d := disktest.New(t, disktest.Fault{})
 				for _, at := range []int{first, second, 0} {
 					fault.At = at
-					d := disktest.New(t, fault.Fault)
+					d = d.Restart(fault.Fault)
 					err := e.run(t.Context(), d)
 					hit = hit || at == second && d.Hit() || second == 0 && d.Hit()
 					if d.Hit() && fault.power {
@@ -193,9 +197,10 @@ func testFaults(t *testing.T, twice bool, texts []string, fresh func(t *testing.
 					if err != nil && !d.Hit() {
 						t.Errorf("%q, then %v", story, err)
 					}
-					d.Close()
 					story = append(story, d.String())
 				}
+				d.PowerLoss()
+				d.Close()
 				if text := wrong(); text != "" {
 					t.Errorf("%q: %s", story, text)
 				}

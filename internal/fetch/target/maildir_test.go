@@ -69,12 +69,14 @@ func TestMaildirMoved(t *testing.T) {
 // movingFS moves a message from new/ to cur/ when it is looked at.
 type movingFS struct {
 	disk.FS
-	dir  string
-	when string // the call
+	dir    string
+	when   string // the call
+	listed string // the folder that was listed last
 }
 
 func (m *movingFS) move(call string) {
 	if call == m.when {
+		m.when = ""
 		os.Rename(filepath.Join(m.dir, "new", id(0)+".poplin"), filepath.Join(m.dir, "cur", id(0)+".poplin:2,"))
 	}
 }
@@ -87,8 +89,12 @@ func (m *movingFS) Lstat(name string) (fs.FileInfo, error) {
 }
 
 func (m *movingFS) Names(dir string) ([]string, error) {
+	if m.listed != "" && dir != m.listed {
+		m.move("between the folders")
+	}
 	names, err := m.FS.Names(dir)
-	if filepath.Base(dir) == "new" {
+	if filepath.Base(dir) != "tmp" {
+		m.listed = dir
 		m.move("behind names")
 	}
 	return names, err
@@ -103,10 +109,10 @@ func (m *movingFS) OpenFile(name string, flag int, perm fs.FileMode) (disk.File,
 
 // TestMaildirMovedMeanwhile: that happens while Poplin looks at the message.
 func TestMaildirMovedMeanwhile(t *testing.T) {
-	for _, when := range []string{"lstat", "behind names"} {
+	for _, when := range []string{"lstat", "behind names", "between the folders"} {
 		dir := t.TempDir()
 		deliver(t, openMaildir(t, dir), "one\n")
-		d, err := OpenMaildir(&movingFS{disk.OS{}, dir, when}, dir)
+		d, err := OpenMaildir(&movingFS{FS: disk.OS{}, dir: dir, when: when}, dir)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -137,10 +137,12 @@ func (b bytewise) Read(p []byte) (int, error) { return b.r.Read(p[:min(1, len(p)
 // the end, behind what was there before, of which no octet has changed.
 func TestMboxFaults(t *testing.T) {
 	texts := letters()[:3]
-	for i, before := range []string{others + "\n", others + "a part of a li"} {
+	for i, before := range []string{others + "\n", others + "a part of a li", ""} {
 		testFaults(t, i == 0, texts, func(t *testing.T) (func(disk.FS) (Target, error), func() string) {
 			dir := t.TempDir()
-			write(t, filepath.Join(dir, "mbox"), before)
+			if before != "" {
+				write(t, filepath.Join(dir, "mbox"), before)
+			}
 			open := func(fsys disk.FS) (Target, error) { return mboxIn(fsys, dir) }
 			return open, func() string {
 				if left := unswept(t, filepath.Join(dir, "staged"), texts, open); left != "" {
@@ -157,6 +159,61 @@ func TestMboxFaults(t *testing.T) {
 				return holdsAll(parseMbox(strings.TrimLeft(got, "\n")), want)
 			}
 		})
+	}
+}
+
+// TestMboxFull: where a delivery fails, the mbox is what it was at once.
+func TestMboxFull(t *testing.T) {
+	for _, short := range []bool{false, true} {
+		disktest.Each(t, disktest.Fault{Err: syscall.ENOSPC, Short: short}, func(d *disktest.Disk) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "mbox")
+			write(t, path, others)
+			b, err := mboxIn(d, dir)
+			if err != nil {
+				return
+			}
+			m, err := stage(b, id(0), "one\n")
+			if err != nil {
+				return
+			}
+			if err := b.Deliver(t.Context(), []*Message{m})[0]; err != nil && read(t, path) != others {
+				t.Errorf("%v: the mbox holds %q", d, read(t, path))
+			}
+		})
+	}
+}
+
+// replacing is a file system on which a mail program puts another file in place
+// of the mbox, right before that is locked.
+type replacing struct {
+	disk.FS
+	t    *testing.T
+	path string
+}
+
+func (r *replacing) OpenFile(name string, flag int, perm os.FileMode) (disk.File, error) {
+	f, err := r.FS.OpenFile(name, flag, perm)
+	if name == r.path && flag&os.O_RDWR != 0 {
+		r.path = ""
+		write(r.t, name+".new", others)
+		if err := os.Rename(name+".new", name); err != nil {
+			r.t.Error(err)
+		}
+	}
+	return f, err
+}
+
+func TestMboxReplaced(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "mbox")
+	b, err := OpenMbox(&replacing{disk.OS{}, t, path}, MboxOptions{Path: path, Staging: filepath.Join(dir, "staged")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, b, "one\n")
+	if got := parseMbox(read(t, path)); len(got) != 2 {
+		t.Errorf("the mbox holds %q", got)
 	}
 }
 

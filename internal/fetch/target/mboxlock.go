@@ -143,8 +143,9 @@ func (b *Mbox) dotlock(f disk.File) (unlock func(), err error) {
 	}, nil
 }
 
-// makeLock writes what a dotlock holds. With the record lock in hand no other
-// Poplin does that, so that the name may be the same each time.
+// makeLock writes what a dotlock holds, durably: an empty one could be anybody's
+// after the power failed. With the record lock in hand no other Poplin does
+// that, so that the name may be the same each time.
 func (b *Mbox) makeLock(name string) (fs.FileInfo, error) {
 	b.fs.Remove(name)
 	l, err := b.fs.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o644)
@@ -153,7 +154,7 @@ func (b *Mbox) makeLock(name string) (fs.FileInfo, error) {
 	}
 	_, err = fmt.Fprintf(l, "%d\n%s\n", os.Getpid(), lockOwner())
 	info, wrong := l.Stat()
-	if err = cmp.Or(err, wrong, l.Close()); err != nil {
+	if err = cmp.Or(err, wrong, l.Sync(), l.Close()); err != nil {
 		b.fs.Remove(name)
 		return nil, err
 	}

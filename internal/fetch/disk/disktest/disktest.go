@@ -31,6 +31,7 @@ var ErrDead = errors.New("disktest: the process is dead")
 
 // Disk is a file system with a fault. Make it with New.
 type Disk struct {
+	tb    testing.TB
 	fault Fault
 	kept  func() string // a folder with second names of files, for PowerLoss
 
@@ -49,7 +50,7 @@ var _ disk.FS = (*Disk)(nil)
 // New makes a Disk for a test. Its syncs take no time: what they make durable
 // matters to PowerLoss alone.
 func New(tb testing.TB, fault Fault) *Disk {
-	d := &Disk{fault: fault, kept: sync.OnceValue(tb.TempDir), open: make(map[*handle]bool), files: make(map[uint64]*file)}
+	d := &Disk{tb: tb, fault: fault, kept: sync.OnceValue(tb.TempDir), open: make(map[*handle]bool), files: make(map[uint64]*file)}
 	if d.fault.Err == nil {
 		d.fault.Err = syscall.EIO
 	}

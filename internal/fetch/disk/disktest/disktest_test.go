@@ -123,6 +123,32 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
+// TestRestart: a process that is killed leaves what it wrote, and what of that
+// is not durable is lost with the power of the machine.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	first := New(t, Fault{At: 6}) // the name is not synced
+	if err := deposit(first, dir, "one"); err == nil {
+		t.Fatal("no call fails")
+	}
+	second := first.Restart(Fault{})
+	f, err := second.OpenFile(filepath.Join(dir, "there"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	third := second.Restart(Fault{})
+	if got := listing(t, dir); got != "there=two" {
+		t.Errorf("there is %q", got)
+	}
+	third.PowerLoss()
+	if got := listing(t, dir); got != "" {
+		t.Errorf("after the loss there is %q", got)
+	}
+}
+
 // TestLocks: those of a process that died are free.
 func TestLocks(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")

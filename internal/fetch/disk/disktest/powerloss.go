@@ -48,6 +48,25 @@ func (d *Disk) PowerLoss() {
 	d.names = nil
 }
 
+// Restart gives the Disk of the next process on the same machine. What is not
+// durable then still is not.
+func (d *Disk) Restart(fault Fault) *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.die()
+	again := New(d.tb, fault)
+	again.names, again.kept, again.kepts = d.names, d.kept, d.kepts
+	for inode, f := range d.files {
+		if f.users = 0; f.dirty {
+			again.files[inode] = f
+		} else {
+			f.os.Close()
+		}
+	}
+	d.names, d.files = nil, nil
+	return again
+}
+
 // changed notes how a change of names is taken back.
 func (d *Disk) changed(dir string, undo func()) {
 	d.names = append(d.names, change{filepath.Clean(dir), undo})
