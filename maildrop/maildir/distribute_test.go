@@ -192,7 +192,18 @@ func TestMaildirsize(t *testing.T) {
 		t.Fatal(err)
 	}
 	put("another program made room, and the count is old", "y", true)
-	for _, bad := range []string{"", "100S,50C", "100S,50C\n1\n", "100S,50C\nx y\n", "x\n", "100S,50C\n-5 0\n", "-1S\n", "S\n", "99S\n1 1\n", strings.Repeat("100S,50C\n", 3000)} {
+	after := time.Now().Add(time.Hour)
+	b.write("maildirsize", "100S,50C\n99 1\n")
+	if err := os.Chtimes(file, after, after); err != nil {
+		t.Fatal(err)
+	}
+	put("the count is wrong, and as if made in the future", strings.Repeat("y", 30), false)
+	if got, _ := os.ReadFile(file); string(got) != "100S,50C\n71 3\n" {
+		t.Errorf("maildirsize is %q: it must be counted anew", got)
+	}
+	for _, bad := range []string{"", "100S,50C", "100S,50C\n1\n", "100S,50C\nx y\n", "x\n", "100S,50C\n-5 0\n", "-1S\n", "S\n", "99S\n1 1\n",
+		"100S,50C\n9223372036854775807 1\n1 1\n", "100S,50C\n-9223372036854775808 1\n-9223372036854775808 1\n", "100S,50C\n4611686018427387904 0\n4611686018427387904 0\n",
+		"99999999999999999999S\n1 1\n", ",,\xffS,é\n1 1\n", strings.Repeat("100S,50C\n", 3000)} {
 		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -208,6 +219,26 @@ func TestMaildirsize(t *testing.T) {
 		t.Fatal(err)
 	}
 	put("maildirsize is a symbolic link", "y", true)
+}
+
+// TestMaildirsizeTorn: where a line could be written only in part, the next
+// delivery counts anew.
+func TestMaildirsizeTorn(t *testing.T) {
+	for _, fault := range []error{errShort, unix.ENOSPC} {
+		b := newBox(t, Options{})
+		to := []maildrop.Recipient{{Maildrop: user, Quota: maildrop.Quota{Octets: 100_000}}}
+		for i := range 3 {
+			b.hook.reset(func(_ int, op, _ string) error { return at(i == 1 && op == "write" && b.hook.count("link") > 0, fault) })
+			outcomes, err := b.Distribute(t.Context(), to, strings.NewReader("12345678"))
+			if err != nil || outcomes[0].Err != nil {
+				t.Fatal(err, outcomes)
+			}
+		}
+		b.hook.reset(nil)
+		if u, err := b.Usage(t.Context(), user); (err != nil || u != maildrop.Usage{Octets: 24, Messages: 3}) {
+			t.Errorf("after %v Usage is %+v, error %v", fault, u, err)
+		}
+	}
 }
 
 func TestExpire(t *testing.T) {

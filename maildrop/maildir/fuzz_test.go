@@ -5,6 +5,8 @@ import (
 	"hash/crc32"
 	"reflect"
 	"testing"
+
+	"github.com/poplin-mail/poplin/maildrop"
 )
 
 // FuzzIndex: whatever the octets, decodeIndex gives an index that encodes to
@@ -105,6 +107,26 @@ func FuzzUIDL(f *testing.F) {
 		}
 		if again, err := decodeUIDL(encodeUIDL(pairs)); err != nil || !reflect.DeepEqual(pairs, again) {
 			t.Errorf("%q comes back as %q, error %v", pairs, again, err)
+		}
+	})
+}
+
+// FuzzSizes: no maildirsize makes a count that cannot be added to.
+func FuzzSizes(f *testing.F) {
+	for _, seed := range []string{"", "\n", "S\n", ",\n", "100S,5C\n10 1\n-5 -1\n", "-1S\n", "1S\n9223372036854775807 1\n", "1S\n-9223372036854775808 1\n", "\xffC\n\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := parseSizes(data)
+		if err != nil {
+			return
+		}
+		room := int64(1 << 61)
+		if len(data) <= 4*maxSizes && (c.usage.Octets < 0 || c.usage.Octets+room < room || c.usage.Messages < 0 || c.quota.Octets < 0 || c.quota.Messages < 0) {
+			t.Errorf("%q is %+v", data, c)
+		}
+		if q := (maildrop.Quota{Octets: 1 << 40}); c.usage.Octets > q.Octets && q.Admits(c.usage, room) {
+			t.Errorf("%q is full, and admits a message", data)
 		}
 	})
 }
