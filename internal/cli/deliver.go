@@ -31,13 +31,14 @@ aliases and quotas are as for LMTP. Started as root it becomes the user of the
 configuration first.
 
 Exit codes, as MTAs know them from sysexits.h: 0 stored, 67 no such user, 77 over quota
-(where quota.over is "permanent"), 75 anything else: try again later.
+(where quota.over is "permanent") or larger than lmtp.max_message, 75 anything else: try
+again later.
 
 Examples:
 
   poplin deliver anna@example.org < message
   |"/usr/local/bin/poplin deliver anna"                                   # a .forward
-  argv=/usr/local/bin/poplin deliver -f ${sender} ${recipient}           # Postfix, master.cf`
+  argv=/usr/local/bin/poplin deliver --sender=${sender} -- ${recipient}  # Postfix, master.cf`
 }
 
 // deliverCommand is the name that MTAs call.
