@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -48,6 +50,19 @@ func at(now bool, err error) error {
 	return nil
 }
 
+// documented checks the row of a scenario in docs/reliability.md.
+func documented(t *testing.T, manner string, sites int) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(strings.TrimSuffix(t.Name(), "/"+manner)) + "` \\| .* \\| " + strconv.Itoa(sites) + " \\|$")
+	if !row.Match(page) {
+		t.Errorf("docs/reliability.md does not say that %s has %d sites", t.Name(), sites)
+	}
+}
+
 // everyCall runs f with a fault at the k-th call for every k, until none
 // happens any more.
 func everyCall(t *testing.T, f func(t *testing.T, killed bool, fail func(call int, op, name string) error) (calls int)) {
@@ -61,6 +76,7 @@ func everyCall(t *testing.T, f func(t *testing.T, killed bool, fail func(call in
 						t.Errorf("only %d calls were made to fail", k)
 					}
 					t.Logf("sites: %d", k-1)
+					documented(t, m.name, k-1)
 					return
 				}
 			}
