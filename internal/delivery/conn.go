@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/emersion/go-smtp"
 )
 
 const (
@@ -60,6 +62,11 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.read(p)
 	if err != nil {
 		c.ended.Store(true)
+	}
+	if err != nil && err != io.EOF && c.busy.Load() {
+		// Go-smtp replies 554 to any other error within a chunk, as if the
+		// message were at fault.
+		err = &smtp.SMTPError{Code: codeTemporary, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "The message did not come to its end"}
 	}
 	return n, err
 }

@@ -37,8 +37,20 @@ type post struct {
 // newPost serves users with mail in memory.
 func newPost(t testing.TB, users string, opts Options) *post {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "users")
+	p := newIdle(t, users, opts)
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "lmtp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.addr = l.Addr().String()
+	p.serve(l)
+	return p
+}
+
+// newIdle is newPost without a listener.
+func newIdle(t testing.TB, users string, opts Options) *post {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "users")
 	if err := os.WriteFile(file, []byte(users), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -61,12 +73,6 @@ func newPost(t testing.TB, users string, opts Options) *post {
 	opts.Agent.Addresses, opts.Agent.Hostname = addresses, "mx.example.org"
 	opts.Agent.Logger = slog.New(slog.NewTextHandler(p.log, nil))
 	p.Server = NewServer(opts)
-	l, err := net.Listen("unix", filepath.Join(dir, "lmtp"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.addr = l.Addr().String()
-	p.serve(l)
 	return p
 }
 
