@@ -212,14 +212,14 @@ func (w *worker) deliver(ctx context.Context, batch []parcel) {
 	for i, p := range batch {
 		if errs[i] != nil {
 			t.Discard(p.message.ID)
-			w.refused(p, errs[i], nil)
+			records = w.refused(p, errs[i], records)
 			continue
 		}
 		ready, messages = append(ready, p), append(messages, p.message)
 		records = append(records, journal.Intent{Key: p.Key, Target: w.name(), ID: p.message.ID, Octets: p.message.Octets,
 			Sum: p.message.Sum.String(), Note: notes[i], Fact: p.fact})
 	}
-	if len(ready) == 0 || !w.write(records) {
+	if !w.write(records) || len(ready) == 0 {
 		return
 	}
 	records = records[:0]

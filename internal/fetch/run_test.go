@@ -279,6 +279,33 @@ func TestRefusal(t *testing.T) {
 	b.holds("mail", mail)
 }
 
+// refusing is a target that refuses before a delivery begins.
+type refusing struct{ target.Target }
+
+func (f refusing) Prepare(ctx context.Context, batch []*target.Message) ([]string, []error) {
+	errs := make([]error, len(batch))
+	for i := range errs {
+		errs[i] = &target.Refusal{Reason: "no room for it"}
+	}
+	return make([]string, len(batch)), errs
+}
+
+// TestRefusedBeforehand: a refusal counts wherever it comes.
+func TestRefusedBeforehand(t *testing.T) {
+	b := newBed(t, "none")
+	b.Targets[0] = refusing{b.Targets[0]}
+	b.deliver(0, 2)
+	for range tries {
+		if r, err := b.run(Options{}); err != nil || len(r.Failed) != 2 || r.Deleted != 0 {
+			t.Fatalf("the report is %+v, error %v", r, err)
+		}
+	}
+	if r := b.must(); r.Skipped != 2 || r.Retrieved != 0 {
+		t.Errorf("the report is %+v", r)
+	}
+	b.holds("mail", nil)
+}
+
 // TestReused: a unique-id that the server gives to another message is not
 // taken for the one that is known, and one that comes back is.
 func TestReused(t *testing.T) {
