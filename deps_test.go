@@ -30,6 +30,7 @@ pop3, sasl, internal/wire, maildrop, maildrop/view < pop3server
 pop3client, pop3server, maildrop/memory < pop3test
 internal/wire < internal/fetch/disk
 internal/fetch/disk < internal/fetch/disk/disktest, internal/fetch/journal, internal/fetch/target
+pop3, sasl < internal/fetch/target
 pop3client, maildrop, internal/fetch/journal, internal/fetch/target < internal/fetch
 NONE < internal/fetch/credential
 internal/fetch/credential < internal/fetch/oauth
