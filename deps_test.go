@@ -76,7 +76,7 @@ var libraries = map[string][]string{
 	"github.com/emersion/go-smtp":      {"internal/delivery", "internal/fetch/target"},
 	"github.com/emersion/go-imap":      {"internal/fetch/target"},
 	"github.com/emersion/go-message":   {"internal/fetch/target"},
-	"github.com/emersion/go-sasl":      {"sasl", "pop3client", "pop3server", "pop3test", "internal/directory", "internal/fetch", "internal/cli"},
+	"github.com/emersion/go-sasl":      {"sasl", "pop3client", "pop3server", "pop3test", "internal/directory", "internal/fetch", "internal/fetch/target", "internal/cli"},
 	"github.com/aws/aws-sdk-go-v2":     {"maildrop/bucket"},
 	"github.com/prometheus":            {"internal/console", "internal/daemon"},
 	"go.opentelemetry.io":              {"internal/console", "internal/daemon"},

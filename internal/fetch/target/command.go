@@ -23,9 +23,9 @@ import (
 // CommandOptions say what command gets messages. Command and Staging must be
 // set.
 type CommandOptions struct {
-	Command string // for the shell
-	Staging string // a folder for messages on their way, which other targets may use too
-	Account string // for POPLIN_ACCOUNT
+	Command string        // for the shell
+	Staging string        // a folder for messages on their way, which other targets may use too
+	Account string        // for POPLIN_ACCOUNT
 	Timeout time.Duration // for one message; 0: ten minutes
 
 	// Env is the environment, to which variables for the message are added; nil:

@@ -1,0 +1,383 @@
+package target
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/poplin-mail/poplin/internal/fetch/disk"
+	"github.com/poplin-mail/poplin/pop3"
+)
+
+// SMTPOptions say where messages go by SMTP or LMTP. ServerOptions.Address,
+// Recipient and Staging must be set.
+type SMTPOptions struct {
+	ServerOptions
+	Credentials // for SMTP AUTH
+	Staging     string
+
+	LMTP      bool // the protocol is LMTP (RFC 2033)
+	Recipient string
+
+	// Sender is the envelope sender: empty for that of the first Return-Path,
+	// if there is one, and "<>" for none.
+	Sender string
+
+	Hello string // what this machine calls itself; empty: its name
+}
+
+// SMTP hands messages to a server by SMTP (RFC 5321) or LMTP (RFC 2033). A
+// server that was cut off before it said that it has a message may have it: it
+// gets that again, with the same X-Poplin-Id, by which a Sieve script can tell
+// (RFC 7352):
+//
+//	if duplicate :header "X-Poplin-Id" { discard; }
+//
+// An MTA that finds its own Delivered-To in what it gets takes that for a loop,
+// as Postfix does: where mail comes from a server for the same address, deliver
+// to another one.
+type SMTP struct {
+	staging
+	opts SMTPOptions
+
+	held
+	client *smtp.Client // nil: not connected
+	conn   *conn
+}
+
+// OpenSMTP makes the target. It does not connect yet.
+func OpenSMTP(fsys disk.FS, opts SMTPOptions) (*SMTP, error) {
+	s := &SMTP{}
+	err := cmp.Or(opts.ServerOptions.check(), opts.Credentials.check())
+	_, unix := opts.socket()
+	switch {
+	case err != nil:
+	case unix && !opts.LMTP:
+		err = errors.New("only LMTP is spoken over a unix socket")
+	case !validPath(opts.Recipient):
+		err = fmt.Errorf("the recipient %q is no address", pop3.Sanitize(opts.Recipient))
+	case opts.Sender != "" && opts.Sender != "<>" && !validPath(opts.Sender):
+		err = fmt.Errorf("the sender %q is no address", pop3.Sanitize(opts.Sender))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", opts.protocol(), opts.Address, err)
+	}
+	if opts.Hello == "" {
+		opts.Hello = helo()
+	}
+	s.opts = opts
+	if s.staging, err = newStaging(fsys, opts.Staging, s.Name()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// validPath tells whether text may stand between angle brackets.
+func validPath(text string) bool { return text != "" && parsePath("<"+text+">") == text }
+
+func (o *SMTPOptions) protocol() string {
+	if o.LMTP {
+		return "lmtp"
+	}
+	return "smtp"
+}
+
+var _ Target = (*SMTP)(nil)
+
+// Name implements Target.
+func (s *SMTP) Name() string {
+	return s.opts.protocol() + ":" + s.opts.Address + " " + s.opts.Recipient
+}
+
+// Prepare implements Target.
+func (s *SMTP) Prepare(_ context.Context, batch []*Message) ([]string, []error) {
+	return make([]string, len(batch)), s.sync(batch)
+}
+
+// Settle implements Target.
+func (s *SMTP) Settle(_ context.Context, m *Message, _ string) (Outcome, error) {
+	return s.settle(m), nil
+}
+
+// Deliver implements Target: one connection for the batch.
+func (s *SMTP) Deliver(ctx context.Context, batch []*Message) []error {
+	s.take()
+	defer s.give(s.quit)
+	errs := make([]error, len(batch))
+	var down error
+	for i, m := range batch {
+		if errs[i] = cmp.Or(down, ctx.Err()); errs[i] != nil {
+			continue
+		}
+		err := s.connect(ctx, i == 0)
+		if err == nil {
+			err = s.deliver(ctx, m)
+		}
+		if errs[i] = err; err != nil && !errors.As(err, new(*Refusal)) {
+			down = err
+		}
+	}
+	return errs
+}
+
+// connect sees to it that there is a connection. One that is old may be gone.
+func (s *SMTP) connect(ctx context.Context, old bool) error {
+	if s.client != nil && old {
+		if within(ctx, s.opts.Timeout, s.conn, s.client.Noop) != nil {
+			s.drop()
+		}
+	}
+	if s.client != nil {
+		return nil
+	}
+	c, err := s.opts.dial(ctx)
+	if err != nil {
+		return err
+	}
+	// Greeting, TLS and login, each of several steps.
+	err = within(ctx, 4*s.opts.Timeout, c, func() error { return s.begin(ctx, c) })
+	if err != nil {
+		c.Close()
+		s.client = nil
+		return err
+	}
+	s.conn = c
+	return nil
+}
+
+// greeted is a connection on which the greeting has been read, which the
+// library wants to see.
+type greeted struct {
+	net.Conn
+	line *strings.Reader
+}
+
+// Read implements net.Conn.
+func (g *greeted) Read(p []byte) (int, error) {
+	if g.line.Len() > 0 {
+		return g.line.Read(p)
+	}
+	return g.Conn.Read(p)
+}
+
+// begin brings a connection to where messages can be sent.
+func (s *SMTP) begin(ctx context.Context, c *conn) error {
+	verb, make := "EHLO", smtp.NewClient
+	if s.opts.LMTP {
+		verb, make = "LHLO", smtp.NewClientLMTP
+	}
+	var nc net.Conn = c
+	var state *tls.ConnectionState
+	if _, unix := s.opts.socket(); !unix && s.opts.Security != Insecure {
+		if s.opts.Security == StartTLS {
+			if err := startTLS(c, verb, s.opts.Hello); err != nil {
+				return err
+			}
+		}
+		secured, err := s.opts.secure(ctx, c, "")
+		if err != nil {
+			return err
+		}
+		known := secured.ConnectionState()
+		nc, state = secured, &known
+		if s.opts.Security == StartTLS {
+			nc = &greeted{secured, strings.NewReader("220 \r\n")}
+		}
+	}
+	s.client = make(nc)
+	s.client.CommandTimeout = s.opts.Timeout
+	s.client.SubmissionTimeout = max(s.opts.Timeout, endTimeout)
+	if err := s.client.Hello(s.opts.Hello); err != nil {
+		return said(err)
+	}
+	return s.login(ctx, c, state)
+}
+
+// endTimeout is how long a server may take when it has the whole message (RFC
+// 5321 section 4.5.3.2.6): who gives up before makes it come twice.
+const endTimeout = 10 * time.Minute
+
+// login logs in, if there is something to log in with.
+func (s *SMTP) login(ctx context.Context, c *conn, state *tls.ConnectionState) error {
+	if s.opts.User == "" {
+		return nil
+	}
+	if state == nil && exposed(c) {
+		return errExposed
+	}
+	secret, err := s.opts.secret(ctx)
+	if err != nil {
+		return err
+	}
+	_, offered := s.client.Extension("AUTH")
+	m, err := s.opts.mechanism(strings.Fields(offered), secret, state)
+	if err != nil {
+		return err
+	}
+	if err := s.client.Auth(m); err != nil {
+		return hidden(fmt.Errorf("login as %s: %w", s.opts.User, said(err)), secret)
+	}
+	return complete(m)
+}
+
+// deliver sends one message.
+func (s *SMTP) deliver(ctx context.Context, m *Message) error {
+	f, err := s.open(m)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	whole := func() io.Reader { return wireForm(m.ID, io.NewSectionReader(f, 0, m.Octets), false) }
+	e, err := readEnvelope(io.NewSectionReader(f, 0, m.Octets))
+	if err != nil {
+		return err
+	}
+	octets, err := size(whole())
+	if err != nil {
+		return err
+	}
+	if most, known := s.client.MaxMessageSize(); known && most > 0 && octets > int64(most) {
+		return &Refusal{Permanent: true, Reason: fmt.Sprintf("the message has %d octets, and the server takes %d", octets, most)}
+	}
+	s.conn.step()
+	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+	defer stop()
+	if err = s.transact(s.sender(e), octets, whole()); err == nil {
+		return nil
+	}
+	var refused *Refusal
+	if !errors.As(err, &refused) || s.client.Reset() != nil {
+		s.drop()
+	}
+	if refused == nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+// sender gives the envelope sender of a message. An address that the server
+// cannot take is none.
+func (s *SMTP) sender(e envelope) string {
+	sender := e.sender
+	switch s.opts.Sender {
+	case "":
+	case "<>":
+		sender = ""
+	default:
+		sender = s.opts.Sender
+	}
+	if utf8, _ := s.client.Extension("SMTPUTF8"); !ascii(sender) && !utf8 {
+		sender = ""
+	}
+	return sender
+}
+
+func ascii(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r > '~' })
+}
+
+// transact is one mail transaction.
+func (s *SMTP) transact(sender string, octets int64, message io.Reader) error {
+	opts := &smtp.MailOptions{Size: octets, UTF8: !ascii(sender) || !ascii(s.opts.Recipient)}
+	if err := s.client.Mail(sender, opts); err != nil {
+		return refusal(err, toMail)
+	}
+	if err := s.client.Rcpt(s.opts.Recipient, nil); err != nil {
+		return refusal(err, toRcpt)
+	}
+	w, err := s.client.Data()
+	if err != nil {
+		return refusal(err, toData)
+	}
+	// A message that could not be read or sent to its end must not be ended.
+	if _, err := io.Copy(w, message); err != nil {
+		return err
+	}
+	return refusal(w.Close(), toData)
+}
+
+// step is the command that was refused.
+type step uint8
+
+const (
+	toMail step = iota
+	toRcpt
+	toData
+)
+
+// refusal tells what a negative reply is about. Replies that would be the same
+// for every message are about the target: that the server is closing, wants a
+// login, or knows no such recipient.
+func refusal(err error, to step) error {
+	var e *smtp.SMTPError
+	if err == nil || !errors.As(err, &e) {
+		return err
+	}
+	status := e.EnhancedCode
+	switch {
+	case e.Code == 421 || e.Code < 400 || e.Code > 599, // RFC 5321 section 3.8
+		e.Code == 530 || e.Code == 535 || e.Code == 538, // RFC 4954 section 6
+		to == toRcpt && e.Code >= 500 && badRecipient(e.Code, status):
+		return said(err)
+	}
+	return &Refusal{Permanent: e.Code >= 500, Reason: said(err).Error()}
+}
+
+// badRecipient tells by RFC 3463 section 3.2 whether a refusal of the recipient
+// is about its address. Servers refuse senders there too.
+func badRecipient(code int, status smtp.EnhancedCode) bool {
+	if status[0] != 5 {
+		return code == 550 || code == 551 || code == 553
+	}
+	return status[1] == 1 && status[2] != 7 && status[2] != 8
+}
+
+// said makes of a reply what a person can read.
+func said(err error) error {
+	var e *smtp.SMTPError
+	if !errors.As(err, &e) {
+		return err
+	}
+	text := fmt.Sprint(e.Code)
+	if e.EnhancedCode[0] > 0 {
+		text += fmt.Sprintf(" %d.%d.%d", e.EnhancedCode[0], e.EnhancedCode[1], e.EnhancedCode[2])
+	}
+	return errors.New("the server says: " + text + " " + pop3.Sanitize(strings.ReplaceAll(e.Message, "\n", " ")))
+}
+
+// drop ends the connection at once.
+func (s *SMTP) drop() {
+	if s.client != nil {
+		s.conn.Close()
+		s.client = nil
+	}
+}
+
+// quit ends it politely.
+func (s *SMTP) quit() {
+	if s.client != nil {
+		s.conn.step()
+		s.client.CommandTimeout = quitTimeout
+		s.client.Quit()
+		s.drop()
+	}
+}
+
+// quitTimeout is how long a server has to answer a farewell.
+const quitTimeout = 2 * time.Second
+
+// Close implements Target.
+func (s *SMTP) Close() error {
+	s.take()
+	s.quit()
+	s.mu.Unlock()
+	return nil
+}
