@@ -139,7 +139,7 @@ const (
 
 	// stepLimit is how many octets a server may send for one step: more than
 	// any reply to what is asked here.
-	stepLimit = 1 << 20
+	stepLimit = 4 << 20
 )
 
 var errMuch = errors.New("the server sends more than any answer can be")
@@ -193,6 +193,7 @@ func within(ctx context.Context, timeout time.Duration, c *conn, step func() err
 type held struct {
 	mu    sync.Mutex
 	timer *time.Timer
+	used  time.Time
 }
 
 // holdTime is how long a connection is kept that nobody uses.
@@ -206,8 +207,12 @@ func (h *held) take() {
 	}
 }
 
+// mayBeGone tells that the server may have ended the connection meanwhile.
+func (h *held) mayBeGone() bool { return time.Since(h.used) > holdTime/4 }
+
 // give ends it. When nobody takes it again, drop is called.
 func (h *held) give(drop func()) {
+	h.used = time.Now()
 	h.timer = time.AfterFunc(holdTime, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -268,10 +273,12 @@ func startTLS(c net.Conn, verb, name string) error {
 		return err
 	}
 	if r.Buffered() > 0 {
-		return errors.New("the server sends more behind its answer to STARTTLS: somebody in between may have put that there")
+		return errInjected
 	}
 	return nil
 }
+
+var errInjected = errors.New("the server sends more behind its answer to STARTTLS: somebody in between may have put that there")
 
 // replyLine is longer than RFC 5321 section 4.5.3.1.5 allows.
 const replyLine = 2000

@@ -117,7 +117,7 @@ func (s *SMTP) Deliver(ctx context.Context, batch []*Message) []error {
 		if errs[i] = cmp.Or(down, ctx.Err()); errs[i] != nil {
 			continue
 		}
-		err := s.connect(ctx, i == 0)
+		err := s.connect(ctx)
 		if err == nil {
 			err = s.deliver(ctx, m)
 		}
@@ -128,9 +128,9 @@ func (s *SMTP) Deliver(ctx context.Context, batch []*Message) []error {
 	return errs
 }
 
-// connect sees to it that there is a connection. One that is old may be gone.
-func (s *SMTP) connect(ctx context.Context, old bool) error {
-	if s.client != nil && old {
+// connect sees to it that there is a connection.
+func (s *SMTP) connect(ctx context.Context) error {
+	if s.client != nil && s.mayBeGone() {
 		if within(ctx, s.opts.Timeout, s.conn, s.client.Noop) != nil {
 			s.drop()
 		}
@@ -149,7 +149,7 @@ func (s *SMTP) connect(ctx context.Context, old bool) error {
 		s.client = nil
 		return err
 	}
-	s.conn = c
+	s.conn, s.used = c, time.Now()
 	return nil
 }
 

@@ -365,6 +365,7 @@ func TestSMTPGone(t *testing.T) {
 	s := openSMTP(t, opts)
 	deliver(t, s, "one\n")
 	s.conn.Conn.Close()
+	s.used = time.Time{}
 	deliver(t, s, "two\n")
 	if len(p.letters) != 2 {
 		t.Errorf("%d messages", len(p.letters))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -35,11 +36,10 @@ func TestSMTPReplies(t *testing.T) {
 		{".", "nonsense", "down: "},
 	} {
 		for _, lmtp := range []bool{false, true} {
-			var sessions, taken int
+			var sessions atomic.Int32
 			server := newScript(t, "tcp", "127.0.0.1:0", func(p *peer) {
-				sessions++
 				p.say("220 mx")
-				first, begun := sessions == 1, false
+				first, begun := sessions.Add(1) == 1, false
 				for {
 					line := p.hear()
 					verb, _, _ := strings.Cut(line, " ")
@@ -63,7 +63,6 @@ func TestSMTPReplies(t *testing.T) {
 							first = false
 							p.say(tt.reply)
 						default:
-							taken++
 							p.say("250 taken")
 						}
 						begun = false
@@ -85,8 +84,8 @@ func TestSMTPReplies(t *testing.T) {
 				t.Errorf("%q to %s, LMTP %v: %q, want %q", tt.reply, tt.at, lmtp, got, tt.want)
 			}
 			down := strings.HasPrefix(tt.want, "down")
-			if (errs[1] != nil) != down || sessions != 1 {
-				t.Errorf("%q to %s, LMTP %v: then %v, in %d sessions", tt.reply, tt.at, lmtp, errs[1], sessions)
+			if (errs[1] != nil) != down || sessions.Load() != 1 {
+				t.Errorf("%q to %s, LMTP %v: then %v, in %d sessions", tt.reply, tt.at, lmtp, errs[1], sessions.Load())
 			}
 			// A target that was down is tried again.
 			if errs := s.Deliver(t.Context(), batch[1:]); errs[0] != nil {
