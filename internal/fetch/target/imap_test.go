@@ -241,6 +241,9 @@ func TestIMAPSettle(t *testing.T) {
 	s := openIMAP(t, opts)
 	deliver(t, s, "before\n")
 	batch, notes := prepared(t, s, "Subject: one\n\n", "Subject: two\n\n")
+	if notes[0] != "1 2" { // UIDVALIDITY, and the UID behind the message before
+		t.Errorf("the note is %q", notes[0])
+	}
 	other := openIMAP(t, opts)
 	if err := other.Deliver(t.Context(), batch[1:])[0]; err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 
 	"github.com/poplin-mail/poplin/internal/fetch/disk"
+	"github.com/poplin-mail/poplin/sasl"
 )
 
 // TestIMAPRefused: one message that the server does not take does not keep the
@@ -142,6 +143,54 @@ func TestIMAPNotAsked(t *testing.T) {
 	}
 	if got := verdict(errs[refusals]); !strings.HasPrefix(got, "down: the server refuses one message after the other") || len(server.conns) != refusals {
 		t.Errorf("the next: %q, %d sessions", got, len(server.conns))
+	}
+}
+
+// TestIMAPNoAnswer: the connection ends over a refusal while the server owes the
+// answer to another message. Nobody knows whether it has that.
+func TestIMAPNoAnswer(t *testing.T) {
+	_, opts, _ := imapScript(t, func(p *peer, tag, line string) string {
+		p.say("+ go")
+		io.CopyN(io.Discard, p.r, int64(len(literal(t, 0, "0\n")))+2)
+		second, _, _ := strings.Cut(p.hear(), " ")
+		return second + " NO [OVERQUOTA] full"
+	})
+	for range 20 { // the library tells it in one way or the other
+		s := openIMAP(t, opts)
+		batch, _ := prepared(t, s, "0\n", "1\n", "2\n")
+		errs := s.Deliver(t.Context(), batch)
+		if !strings.HasPrefix(verdict(errs[0]), "down") || verdict(errs[1]) != "temporary: the server says: NO [OVERQUOTA] full" || errs[2] != errs[0] {
+			t.Errorf("%q", errs)
+		}
+	}
+}
+
+// TestIMAPNoLogin: a server that does not show that it knows the password, and
+// one that takes none, get nothing.
+func TestIMAPNoLogin(t *testing.T) {
+	for caps, want := range map[string]string{"AUTH=SCRAM-SHA-256 SASL-IR": sasl.ErrServer.Error(), "LOGINDISABLED": "no way to log in"} {
+		var heard []string
+		done := make(chan bool)
+		server := newScript(t, "tcp", "127.0.0.1:0", func(p *peer) {
+			defer close(done)
+			p.say("* OK [CAPABILITY IMAP4rev1 " + caps + "] ready")
+			for line := p.hear(); line != ""; line = p.hear() {
+				heard = append(heard, line)
+				tag, _, _ := strings.Cut(line, " ")
+				p.say(tag + " OK [CAPABILITY IMAP4rev1] in")
+			}
+		})
+		s := openIMAP(t, IMAPOptions{ServerOptions: ServerOptions{Address: server.addr, Security: Insecure}, Staging: t.TempDir(),
+			Credentials: Credentials{User: "anna", Password: func(context.Context) (string, error) { return "s3cret", nil }}})
+		batch := staged(t, s, "one\n")
+		_, errs := s.Prepare(t.Context(), batch)
+		if errs[0] == nil || !strings.Contains(errs[0].Error(), want) {
+			t.Errorf("%s: %v", caps, errs[0])
+		}
+		<-done
+		if text := strings.Join(heard, "\n"); strings.Contains(text, "STATUS") || strings.Contains(text, "LOGIN") {
+			t.Errorf("%s: the server heard %q", caps, heard)
+		}
 	}
 }
 
