@@ -92,6 +92,7 @@ var libraries = map[string][]string{
 	"github.com/go-jose":               {"internal/directory/oauthusers"},
 	"golang.org/x/oauth2":              {"internal/directory/oauthusers", "internal/fetch/oauth"},
 	"golang.org/x/net/idna":            {"internal/fetch/provider"},
+	"golang.org/x/time":                {"internal/collect"},
 	"github.com/zalando/go-keyring":    {"internal/fetch/credential"},
 	"github.com/caddyserver/certmagic": {"internal/certs"},
 	"github.com/mholt/acmez":           {"internal/certs"},

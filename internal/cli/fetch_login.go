@@ -14,7 +14,7 @@ import (
 
 type fetchLoginCmd struct {
 	fetchConfigFlag
-	Account string `arg:"" help:"The NAME of a [fetch.NAME] with oauth or keyring."`
+	Account string `arg:"" name:"name" help:"The NAME of a [fetch.NAME] or a [target.NAME] with oauth or keyring."`
 	Device  bool   `help:"With oauth: by a code that is entered on another device, instead of a browser on this one."`
 	Forget  bool   `help:"Forget the token or password that is stored."`
 }
@@ -39,23 +39,21 @@ func (c *fetchLoginCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	collector, err := collect.New(cfg, collect.Options{Accounts: []string{c.Account}})
+	login, err := collect.LoginOf(cfg, c.Account, collect.Options{})
 	if err != nil {
 		return err
 	}
-	defer collector.Close()
-	job := collector.Jobs[0]
-	if tokens := job.Tokens(); tokens != nil {
+	if tokens := login.Tokens(); tokens != nil {
 		return c.token(ctx, t, tokens)
 	}
-	ring, ok := job.Keyring()
+	ring, ok := login.Keyring()
 	switch {
 	case !ok:
-		return fmt.Errorf("[fetch.%s] has neither oauth nor keyring: there is nothing to log in to beforehand", c.Account)
+		return fmt.Errorf("%s has neither oauth nor keyring: there is nothing to log in to beforehand", c.Account)
 	case c.Forget:
 		return ring.Delete(ctx)
 	}
-	password, err := askOrRead(t, "Password for "+job.Config.User+": ")
+	password, err := askOrRead(t, "Password for "+login.User+": ")
 	if err != nil {
 		return err
 	}
@@ -81,6 +79,6 @@ func (c *fetchLoginCmd) token(ctx context.Context, t *terminal, tokens *oauth.So
 			return err
 		}
 	}
-	fmt.Fprintf(t.out, "%s: logged in; `poplin doctor %[1]s` tries it\n", c.Account)
+	fmt.Fprintf(t.out, "%s: logged in; `poplin doctor` tries it\n", c.Account)
 	return nil
 }

@@ -5,20 +5,17 @@ package collect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/fetch"
 	"github.com/poplin-mail/poplin/internal/fetch/diagnose"
-	"github.com/poplin-mail/poplin/internal/fetch/disk"
 	"github.com/poplin-mail/poplin/internal/fetch/target"
 )
 
@@ -44,6 +41,7 @@ type Job struct {
 	Watch  *fetch.Watch
 
 	connector *connector
+	env       []string // of commands
 }
 
 // Explain says step by step how a login goes.
@@ -117,7 +115,8 @@ func newJob(cfg *config.Config, a config.Account, state string, opts Options) (*
 	if err != nil {
 		return nil, err
 	}
-	connect, err := newConnector(a, tokenFolder(filepath.Dir(state)), opts)
+	logs := logins{tokens: tokenFolder(filepath.Dir(state)), env: environment(cfg), opts: opts}
+	connect, err := newConnector(a, logs)
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +139,9 @@ func newJob(cfg *config.Config, a config.Account, state string, opts Options) (*
 		account.Sessions = profile.SessionMessages > 0
 		a.Interval = max(a.Interval, profile.MinInterval)
 	}
+	targets := opener{cfg: cfg, account: a.Name, state: state, logins: logs}
 	for _, to := range a.To {
-		t, err := newTarget(cfg, to, state)
+		t, err := targets.open(to)
 		if err != nil {
 			return nil, fmt.Errorf("to = %q: %w", to, err)
 		}
@@ -152,7 +152,7 @@ func newJob(cfg *config.Config, a config.Account, state string, opts Options) (*
 			return nil, fmt.Errorf("to names %s twice, by different words", t.Name())
 		}
 	}
-	return &Job{account, a, new(fetch.Watch), connect}, nil
+	return &Job{account, a, new(fetch.Watch), connect, logs.env}, nil
 }
 
 func targetNames(targets []target.Target) (names []string) {
@@ -160,44 +160,6 @@ func targetNames(targets []target.Target) (names []string) {
 		names = append(names, t.Name())
 	}
 	return names
-}
-
-// newTarget makes a target of an entry of to.
-func newTarget(cfg *config.Config, to, state string) (target.Target, error) {
-	t, named := cfg.TargetNamed(to)
-	if !named {
-		kind, rest, _ := strings.Cut(to, ":")
-		path, err := pathOf(cfg, rest)
-		if err != nil {
-			return nil, err
-		}
-		t = cfg.Target.Target
-		t.Kind, t.Path = kind, path
-	}
-	if t.Kind == config.MboxTarget {
-		return target.OpenMbox(disk.OS{}, target.MboxOptions{Path: t.Path, Staging: filepath.Join(state, "staged"), LockTimeout: t.Timeout})
-	}
-	return target.OpenMaildir(disk.OS{}, t.Path)
-}
-
-// pathOf gives the path that an entry of to names: below the home folder, or
-// relative to the file's folder.
-func pathOf(cfg *config.Config, path string) (string, error) {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", errors.New("there is no home folder for ~: write the whole path")
-		}
-		return filepath.Join(home, rest), nil
-	}
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path), nil
-	}
-	abs, err := filepath.Abs(cfg.File)
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(filepath.Dir(abs), path), nil
 }
 
 // Result is what came of an account.

@@ -16,6 +16,7 @@ import (
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/fetch/credential"
 	"github.com/poplin-mail/poplin/internal/fetch/diagnose"
+	"github.com/poplin-mail/poplin/internal/fetch/provider"
 	"github.com/poplin-mail/poplin/pop3client"
 )
 
@@ -27,7 +28,7 @@ type connector struct {
 	secret  credential.Source
 }
 
-func newConnector(a config.Account, tokens string, opts Options) (*connector, error) {
+func newConnector(a config.Account, l logins) (*connector, error) {
 	c := &connector{account: a, addr: a.Server}
 	if _, _, err := net.SplitHostPort(a.Server); err != nil && !strings.HasPrefix(a.Server, "[") && strings.Contains(a.Server, ":") {
 		c.addr = "[" + a.Server + "]" // an IPv6 address alone
@@ -41,9 +42,12 @@ func newConnector(a config.Account, tokens string, opts Options) (*connector, er
 		Timeout:      a.Timeout,
 		Mechanisms:   a.Mechanisms,
 		InsecureAuth: a.Security == config.Insecure,
-		Trace:        named(opts.Trace, a.Name),
+		Trace:        named(l.opts.Trace, a.Name),
 	}
-	c.secret, err = secretOf(a, tokens, opts)
+	if a.Rate > 0 {
+		c.options.Dialer = slowDialer{int(a.Rate)}
+	}
+	c.secret, err = l.secret(a.Name, a.Login, provider.POP3)
 	return c, err
 }
 
@@ -82,10 +86,8 @@ func (c *connector) address() (string, int) {
 func (c *connector) explain(ctx context.Context) []diagnose.Step {
 	host, port := c.address()
 	return diagnose.Explain(ctx, diagnose.Target{Host: host, Port: port, Security: diagnose.Security(c.account.Security),
-		TLSConfig: c.options.TLSConfig, Mechanisms: c.options.Mechanisms, Token: c.withToken()}, c.login)
+		TLSConfig: c.options.TLSConfig, Mechanisms: c.options.Mechanisms, Token: withToken(c.account.Login)}, c.login)
 }
-
-func (c *connector) withToken() bool { return c.account.OAuth != "" || c.account.OAuthCommand != "" }
 
 // login logs in.
 func (c *connector) login(ctx context.Context, client *pop3client.Client) error {
@@ -98,7 +100,7 @@ func (c *connector) login(ctx context.Context, client *pop3client.Client) error 
 
 // present shows the password or token to the server.
 func (c *connector) present(ctx context.Context, client *pop3client.Client, secret string) error {
-	if c.withToken() {
+	if withToken(c.account.Login) {
 		return client.LoginToken(ctx, c.account.User, secret)
 	}
 	return client.Login(ctx, c.account.User, secret)

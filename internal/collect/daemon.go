@@ -3,8 +3,8 @@ package collect
 import (
 	"context"
 	"math/rand/v2"
-	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -91,7 +91,7 @@ func (c *Collector) hook(ctx context.Context, j *Job, r Result) {
 	ctx, cancel := context.WithTimeout(ctx, hookTime)
 	defer cancel()
 	hook := exec.CommandContext(ctx, "sh", "-c", command)
-	hook.Env = append(os.Environ(), "POPLIN_ACCOUNT="+j.Name, extra)
+	hook.Env = append(slices.Clone(j.env), "POPLIN_ACCOUNT="+j.Name, extra)
 	hook.WaitDelay = time.Second
 	if err := hook.Run(); err != nil {
 		c.log.Warn("the command of on_new or on_error failed", "account", j.Name, "error", err)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -313,10 +314,16 @@ func parse(file, dir string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// below gives a path that is relative to dir, or is absolute or empty already.
+// below gives a path that is relative to dir, or to the home folder, or is
+// absolute or empty already.
 func below(dir, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
+	}
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
 	}
 	return filepath.Join(dir, path)
 }

@@ -131,7 +131,12 @@ keyring = true
 oauth = "google"
 oauth_client_id = "id"
 oauth_client_secret_file = "cs"
+oauth_auth_url = "https://127.0.0.1/a"
+oauth_device_url = "https://127.0.0.1/d"
+oauth_token_url = "https://127.0.0.1/t"
+oauth_scopes = "mail"
 oauth_token_command = "token"
+rate = "1MiB"
 to = "maildir:/m"
 keep = "14d or newest 5"
 max_message = "1MiB"
@@ -147,14 +152,52 @@ password_command = ""
 password_env = ""
 keyring = false
 oauth = ""
+oauth_auth_url = ""
+oauth_device_url = ""
+oauth_token_url = ""
+oauth_scopes = []
 oauth_token_command = ""
 to = ["far", "mbox:/m"]
 [target]
 kind = "mbox"
 path = "m"
 timeout = "4m"
+server = "unix:/run/lmtp"
+security = "stls"
+tls_ca_file = "ca.pem"
+sender = "<>"
+recipient = "anna@example.org"
+folder = "Mail"
+make_folder = true
+flags = "\\Seen"
+command = "cat"
+user = "anna"
+password = "target secret"
+password_file = "p"
+password_command = "pass"
+password_env = "P"
+keyring = true
+oauth = "google"
+oauth_client_id = "id"
+oauth_client_secret_file = "cs"
+oauth_auth_url = "https://127.0.0.1/a"
+oauth_device_url = "https://127.0.0.1/d"
+oauth_token_url = "https://127.0.0.1/t"
+oauth_scopes = "mail"
+oauth_token_command = "token"
 [target.far]
+kind = "lmtp"
 path = "far"
+password_file = ""
+password_command = ""
+password_env = ""
+keyring = false
+oauth = ""
+oauth_auth_url = ""
+oauth_device_url = ""
+oauth_token_url = ""
+oauth_scopes = []
+oauth_token_command = ""
 [acme]
 domains = ["mail.example.org"]
 email = "anna@example.org"
@@ -291,7 +334,7 @@ func TestPrintReadsBack(t *testing.T) {
 		*secret = ""
 	}
 	c.Users.SQL.DSNFile = "/etc/poplin/dsn"
-	c.Fetch.Accounts[0].Password = ""
+	c.Fetch.Accounts[0].Password, c.Target.Targets[0].Password = "", ""
 	again, err := parse("f", "/elsewhere", []byte(c.TOML()))
 	if err != nil || !reflect.DeepEqual(c, again) {
 		t.Errorf("error %v\n%+v\n%+v", err, c, again)
@@ -360,13 +403,19 @@ func TestErrors(t *testing.T) {
 		{"[fetch.login]\nuser = \"x\"", "f:1:2: [fetch.NAME]: \"login\": a name is of letters"},
 		{"[fetch]\nkeep = \"most\"", "f:2:1: fetch.keep: \"most\" is none of"},
 		{account + "to = \"gmail\"", "f: [fetch.work] to names \"gmail\", and there is no [target.gmail]"},
-		{account + "to = \"imap:x\"", "f: [fetch.work] to = \"imap:x\" is neither"},
-		{account + "to = \"maildir:\"", "f: [fetch.work] to = \"maildir:\" is neither"},
+		{account + "to = \"imap:x\"", "f: [fetch.work] to = \"imap:x\": is of the kind \"imap\" and wants user"},
+		{account + "to = \"maildir:\"", "f: [fetch.work] to = \"maildir:\": it is neither"},
 		{account + "to = \"maildir:~root/x\"", "f: [fetch.work] to = \"maildir:~root/x\": only ~/"},
 		{account + "to = \"maildir:a\"\nkeyring = true\npassword_env = \"X\"", "f: [fetch.work] sets more than one of"},
 		{"[target.x]\npath = \"y\"", "f: [target.x] kind is missing"},
-		{"[target.x]\nkind = \"mbox\"", "f: [target.x] path is missing"},
-		{"[target.x]\nkind = \"lmtp\"", "f:2:1: target.x.kind: \"lmtp\" is not known"},
+		{"[target.x]\nkind = \"mbox\"", "f: [target.x] is of the kind \"mbox\" and wants path"},
+		{"[target.x]\nkind = \"lmpt\"", "f:2:1: target.x.kind: \"lmpt\" is not known; did you mean \"lmtp\"?"},
+		{"[target.x]\nkind = \"lmtp\"", "f: [target.x] is of the kind \"lmtp\" and wants server"},
+		{"[target.x]\nkind = \"smtp\"\nserver = \"unix:/x\"\nrecipient = \"a\"", "only LMTP is spoken over a unix socket"},
+		{"[target.x]\nkind = \"imap\"\nserver = \"x\"\nuser = \"a\"\noauth = \"custom\"", "f: [target.x] has oauth = \"custom\" and wants oauth_token_url"},
+		{"[target.x]\nkind = \"imap\"\nserver = \"x\"\nuser = \"a\"\noauth = \"google\"\noauth_scopes = \"b\"", "which are for oauth = \"custom\""},
+		{account + "to = \"command:\"", "f: [fetch.work] to = \"command:\": it is neither"},
+		{account + "to = \"lmtp:unix:x\"", "is not unix: and the whole path"},
 		{"state = 1", "f:1:1: state: it must be a string"},
 		{"state = \"\"", "state: it must not be empty"},
 		{"hostname = \"a b\"", "is not the name of a host"},
@@ -499,4 +548,43 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("read again: %v\n%s", err, c.TOML())
 		}
 	})
+}
+
+// TestConnection: ports and protection that need not be written.
+func TestConnection(t *testing.T) {
+	for _, c := range []struct {
+		target        Target
+		addr, protect string
+	}{
+		{Target{Kind: LMTPTarget, Server: "unix:/run/lmtp", Security: TLS}, "unix:/run/lmtp", Insecure},
+		{Target{Kind: LMTPTarget, Server: "127.0.0.1"}, "127.0.0.1:24", Insecure},
+		{Target{Kind: LMTPTarget, Server: "mail.example.org"}, "mail.example.org:24", STLS},
+		{Target{Kind: SMTPTarget, Server: "localhost"}, "localhost:25", Insecure},
+		{Target{Kind: SMTPTarget, Server: "::1"}, "[::1]:25", Insecure},
+		{Target{Kind: SMTPTarget, Server: "mail.example.org", Login: Login{User: "anna"}}, "mail.example.org:587", STLS},
+		{Target{Kind: SMTPTarget, Server: "mail.example.org", Security: TLS}, "mail.example.org:465", TLS},
+		{Target{Kind: SMTPTarget, Server: "mail.example.org:465"}, "mail.example.org:465", TLS},
+		{Target{Kind: IMAPTarget, Server: "imap.example.org"}, "imap.example.org:993", TLS},
+		{Target{Kind: IMAPTarget, Server: "127.0.0.1"}, "127.0.0.1:993", TLS},
+		{Target{Kind: IMAPTarget, Server: "127.0.0.1:143"}, "127.0.0.1:143", Insecure},
+		{Target{Kind: IMAPTarget, Server: "imap.example.org", Security: STLS}, "imap.example.org:143", STLS},
+	} {
+		if addr, protect := c.target.Connection(); addr != c.addr || protect != c.protect {
+			t.Errorf("%+v: %s %s, want %s %s", c.target, addr, protect, c.addr, c.protect)
+		}
+	}
+}
+
+// TestHomeFolder: ~/ is the user's home folder, in paths and in entries of to.
+func TestHomeFolder(t *testing.T) {
+	t.Setenv("HOME", "/home/anna")
+	c, err := parse("/etc/poplin/f", "/etc/poplin", []byte("[fetch]\npassword_file = \"~/p\""))
+	if err != nil || c.Fetch.PasswordFile != "/home/anna/p" {
+		t.Errorf("password_file is %q, error %v", c.Fetch.PasswordFile, err)
+	}
+	for to, want := range map[string]string{"maildir:~/Mail": "/home/anna/Mail", "mbox:x": "/etc/poplin/x", "mbox:/m/x": "/m/x"} {
+		if got, err := c.Shorthand(to); err != nil || got.Path != want {
+			t.Errorf("%s: %q, error %v", to, got.Path, err)
+		}
+	}
 }

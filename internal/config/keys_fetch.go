@@ -19,40 +19,23 @@ type Account struct {
 
 	Server     string // host, or host:port
 	Security   string // TLS, STLS or Insecure
-	User       string
 	Provider   string
 	Mechanisms []string
 	TLSPin     string
 	TLSCAFile  string
 	Timeout    time.Duration
 
-	Password        string
-	PasswordFile    string
-	PasswordCommand string
-	PasswordEnv     string
-	Keyring         bool
-
-	OAuth           string
-	OAuthClientID   string
-	OAuthSecretFile string
-	OAuthCommand    string
+	Login
 
 	To         []string
 	Keep       string
 	MaxMessage Octets
+	Rate       Octets // a second; 0: as fast as it comes
 	Large      string // Skip or Header
 	Brake      int
 	Interval   time.Duration
 	OnNew      string
 	OnError    string
-}
-
-// Target is a place where retrieved mail goes: a table [target.NAME].
-type Target struct {
-	Name    string // of the table
-	Kind    string // MaildirTarget or MboxTarget
-	Path    string
-	Timeout time.Duration
 }
 
 // Values that more than one key has.
@@ -65,17 +48,9 @@ const (
 	Header = "header"
 )
 
-// Kinds of targets, which are also what stands before the colon in fetch.to.
-const (
-	MaildirTarget = "maildir"
-	MboxTarget    = "mbox"
-)
-
-var targetKinds = []string{MaildirTarget, MboxTarget}
-
 // fetchKeys are those of [fetch], which are the defaults of all accounts, and
 // of each [fetch.NAME].
-var fetchKeys = []key{
+var fetchKeys = slices.Concat([]key{
 	{name: "fetch.parallel", field: func(c *Config) any { return &c.Fetch.Parallel }, least: 1,
 		doc: "Accounts that are fetched at the same time. It stands in [fetch] only."},
 	{name: "fetch.disabled", field: func(c *Config) any { return &c.Fetch.Disabled },
@@ -84,8 +59,6 @@ var fetchKeys = []key{
 		doc: "The server, such as \"pop.example.org\" or \"pop.example.org:995\"."},
 	{name: "fetch.security", field: func(c *Config) any { return &c.Fetch.Security }, check: oneOf(TLS, STLS, Insecure),
 		doc: "\"tls\": TLS from the first octet, port 995. \"stls\": TLS by STLS, port 110; without it nothing is fetched. \"insecure\": passwords and mail in clear text."},
-	{name: "fetch.user", field: func(c *Config) any { return &c.Fetch.User },
-		doc: "The user's name on the server, often the whole address."},
 	{name: "fetch.provider", field: func(c *Config) any { return &c.Fetch.Provider },
 		doc: "The habits of a provider, such as \"gmail\", \"outlook\", \"yahoo\". Empty: known by the server's name. \"none\": no habits."},
 	{name: "fetch.mechanisms", field: func(c *Config) any { return &c.Fetch.Mechanisms },
@@ -96,32 +69,15 @@ var fetchKeys = []key{
 		doc: "PEM file with the authorities to trust, instead of those of the system."},
 	{name: "fetch.timeout", field: func(c *Config) any { return &c.Fetch.Timeout }, least: int64(time.Second),
 		doc: "How long the server may be silent."},
-
-	{name: "fetch.password", field: func(c *Config) any { return &c.Fetch.Password }, secret: true,
-		doc: "The password. The file must be closed to others then; better is one of the next four."},
-	{name: "fetch.password_file", field: func(c *Config) any { return &c.Fetch.PasswordFile }, path: true,
-		doc: "File that holds the password, closed to others."},
-	{name: "fetch.password_command", field: func(c *Config) any { return &c.Fetch.PasswordCommand },
-		doc: "Command that prints the password, such as \"pass show mail/work\"."},
-	{name: "fetch.password_env", field: func(c *Config) any { return &c.Fetch.PasswordEnv },
-		doc: "Environment variable that holds the password."},
-	{name: "fetch.keyring", field: func(c *Config) any { return &c.Fetch.Keyring },
-		doc: "The password is in the desktop's keyring, where `poplin fetch login NAME` puts it."},
-	{name: "fetch.oauth", field: func(c *Config) any { return &c.Fetch.OAuth },
-		doc: "Log in with OAuth 2.0 at \"google\" or \"microsoft\"; `poplin fetch login NAME` asks for the consent, once."},
-	{name: "fetch.oauth_client_id", field: func(c *Config) any { return &c.Fetch.OAuthClientID },
-		doc: "The client id that you registered there: see docs/howto/oauth.md."},
-	{name: "fetch.oauth_client_secret_file", field: func(c *Config) any { return &c.Fetch.OAuthSecretFile }, path: true,
-		doc: "File that holds the client secret, where there is one."},
-	{name: "fetch.oauth_token_command", field: func(c *Config) any { return &c.Fetch.OAuthCommand },
-		doc: "Command that prints an access token, instead of the keys above."},
-
+}, loginKeys("fetch", "The user's name on the server, often the whole address.", func(c *Config) *Login { return &c.Fetch.Login }), []key{
 	{name: "fetch.to", field: func(c *Config) any { return &c.Fetch.To },
-		doc: "Where the mail goes, one or more: \"maildir:PATH\", \"mbox:PATH\", or the NAME of a [target.NAME]. A message is deleted on the server only when all have it."},
+		doc: "Where the mail goes, one or more: \"maildir:PATH\", \"mbox:PATH\", \"lmtp:unix:PATH\", \"lmtp:HOST:PORT\", \"smtp:HOST:PORT\", \"imap:HOST\", \"command:TEXT\", or the NAME of a [target.NAME]. A message is deleted on the server only when all have it."},
 	{name: "fetch.keep", field: func(c *Config) any { return &c.Fetch.Keep }, check: policy,
 		doc: "What stays on the server, of what is safe here: \"none\", \"all\", \"14d\" (since it was fetched), \"newest 500\", \"until 200MiB free of 1GiB\", and such terms joined by \"or\" (any of them keeps a message) or \"and\" (all of them do)."},
 	{name: "fetch.max_message", field: func(c *Config) any { return &c.Fetch.MaxMessage },
 		doc: "Octets above which a message is left on the server. 0: none is."},
+	{name: "fetch.rate", field: func(c *Config) any { return &c.Fetch.Rate },
+		doc: "Octets a second that come from the server at most, such as \"500KiB\", for lines that are shared. 0: as fast as they come."},
 	{name: "fetch.large", field: func(c *Config) any { return &c.Fetch.Large }, check: oneOf(Skip, Header),
 		doc: "What comes of larger ones: \"skip\" nothing, \"header\" the header. They stay on the server."},
 	{name: "fetch.brake", field: func(c *Config) any { return &c.Fetch.Brake }, least: 1,
@@ -132,25 +88,7 @@ var fetchKeys = []key{
 		doc: "Command that is run when mail came, with POPLIN_ACCOUNT and POPLIN_COUNT in its environment."},
 	{name: "fetch.on_error", field: func(c *Config) any { return &c.Fetch.OnError },
 		doc: "Command that is run when an account fails in a way that somebody must mend, with POPLIN_ACCOUNT and POPLIN_ERROR."},
-}
-
-// targetKeys are those of [target], the defaults, and of each [target.NAME].
-var targetKeys = []key{
-	{name: "target.kind", field: func(c *Config) any { return &c.Target.Kind }, check: kind,
-		doc: "\"maildir\" or \"mbox\"."},
-	{name: "target.path", field: func(c *Config) any { return &c.Target.Path }, path: true,
-		doc: "The Maildir, or the mbox file, which is made where it is missing."},
-	{name: "target.timeout", field: func(c *Config) any { return &c.Target.Timeout }, least: int64(time.Second),
-		doc: "How long to wait for other programs that use an mbox."},
-}
-
-// kind takes that of a target; in [target] itself there may be none.
-func kind(text string) error {
-	if text == "" {
-		return nil
-	}
-	return oneOf(targetKinds...)(text)
-}
+})
 
 // server takes a host, with or without a port.
 func server(text string) error {
@@ -278,55 +216,22 @@ func (c *Config) checkAccount(a *Account) error {
 	case len(a.To) == 0:
 		return errors.New(`to is missing: say where the mail goes, such as to = "maildir:/home/anna/Mail"`)
 	}
-	if err := oneSecret(a.Password, a.PasswordFile, a.PasswordCommand, a.PasswordEnv, a.OAuth, a.OAuthCommand, a.Keyring); err != nil {
+	if err := a.Login.check(); err != nil {
 		return err
 	}
 	for i, to := range a.To {
-		kind, rest, found := strings.Cut(to, ":")
 		_, known := c.TargetNamed(to)
 		switch {
 		case slices.Contains(a.To[:i], to):
 			return fmt.Errorf("to names %q twice", to)
 		case known:
-		case !found:
+		case !strings.Contains(to, ":"):
 			return fmt.Errorf("to names %q, and there is no [target.%[1]s]", to)
-		case strings.HasPrefix(rest, "~") && !strings.HasPrefix(rest, "~/"):
-			return fmt.Errorf("to = %q: only ~/ stands for a home folder, your own", to)
-		case !slices.Contains(targetKinds, kind) || rest == "":
-			return fmt.Errorf("to = %q is neither \"maildir:PATH\" nor \"mbox:PATH\", nor the name of a [target.NAME]", to)
+		default:
+			if _, err := c.Shorthand(to); err != nil {
+				return fmt.Errorf("to = %q: %w", to, err)
+			}
 		}
-	}
-	return nil
-}
-
-// TargetNamed gives the table of a target.
-func (c *Config) TargetNamed(name string) (Target, bool) {
-	i := slices.IndexFunc(c.Target.Targets, func(t Target) bool { return t.Name == name })
-	if i < 0 {
-		return Target{}, false
-	}
-	return c.Target.Targets[i], true
-}
-
-func oneSecret(password, file, command, env, oauth, token string, keyring bool) error {
-	n := 0
-	for _, set := range []bool{password != "", file != "", command != "", env != "", oauth != "", token != "", keyring} {
-		if set {
-			n++
-		}
-	}
-	if n > 1 {
-		return errors.New("sets more than one of password, password_file, password_command, password_env, keyring, oauth and oauth_token_command: keep one")
-	}
-	return nil
-}
-
-func (t *Target) check() error {
-	switch "" {
-	case t.Kind:
-		return errors.New("kind is missing")
-	case t.Path:
-		return errors.New("path is missing")
 	}
 	return nil
 }

@@ -43,11 +43,8 @@ type parcel struct {
 	fact    journal.Fact
 }
 
-// A batch is what is made durable at once.
-const (
-	batchMessages = 128
-	batchOctets   = 16 << 20
-)
+// batchOctets bounds what is made durable at once.
+const batchOctets = 16 << 20
 
 // newDelivery starts the workers. They call cancel where the run cannot go on.
 func (r *run) newDelivery(ctx context.Context, cancel context.CancelCauseFunc) *delivery {
@@ -161,7 +158,7 @@ func (w *worker) isDown() bool {
 func (w *worker) run(ctx context.Context) {
 	for first := range w.queue {
 		batch, octets := []parcel{first}, first.message.Octets
-		for more := true; more && len(batch) < batchMessages && octets < batchOctets; {
+		for more := true; more && len(batch) < w.target().Batch() && octets < batchOctets; {
 			select {
 			case p, open := <-w.queue:
 				if more = open; open {

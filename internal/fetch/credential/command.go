@@ -30,6 +30,9 @@ type CommandOptions struct {
 	// Stderr is where the command's messages go. Nil stands for os.Stderr.
 	Stderr *os.File
 
+	// Env is the command's environment. Nil stands for that of this process.
+	Env []string
+
 	// Terminal is for a command that may ask a person on the terminal: it
 	// stays in the foreground. Otherwise it has a process group of its own,
 	// so that at the deadline all that it has started ends with it.
@@ -53,6 +56,7 @@ func run(ctx context.Context, line string, opts CommandOptions) (string, error) 
 	defer cancel()
 	cmd := exec.CommandContext(within, "sh", "-c", line)
 	out := &output{full: cancel}
+	cmd.Env = opts.Env
 	cmd.Stdout = out
 	cmd.Stderr = os.Stderr
 	if opts.Stderr != nil {

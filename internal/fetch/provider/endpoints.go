@@ -31,5 +31,9 @@ var microsoft = &OAuth{
 		// The form for redirects takes http for this name alone.
 		Redirect: "localhost",
 	},
+	Scopes: map[Service][]string{
+		IMAP: {"https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access"},
+		SMTP: {"https://outlook.office.com/SMTP.Send", "offline_access"},
+	},
 	Note: "Register a public client with the redirect http://localhost, and allow public client flows for the login by a code. It has no secret.",
 }

@@ -66,10 +66,29 @@ type Profile struct {
 // OAuth is how to get a token that the provider's mail servers take. It needs
 // a client id, which whoever uses it registers: see docs/howto/oauth.md.
 type OAuth struct {
-	Name      string // for the configuration: oauth = "google"
-	ClientID  string // always empty: an id that others have registered is theirs
-	Endpoints oauth.Endpoints
+	Name      string               // for the configuration: oauth = "google"
+	ClientID  string               // always empty: an id that others have registered is theirs
+	Endpoints oauth.Endpoints      // for POP3
+	Scopes    map[Service][]string // where they differ for others
 	Note      string
+}
+
+// Service is what a token is for.
+type Service string
+
+const (
+	POP3 Service = "pop3"
+	IMAP Service = "imap"
+	SMTP Service = "smtp"
+)
+
+// For gives the endpoints for a service.
+func (o *OAuth) For(s Service) oauth.Endpoints {
+	e := o.Endpoints
+	if scopes, ok := o.Scopes[s]; ok {
+		e.Scopes = scopes
+	}
+	return e
 }
 
 // User gives the user name for an address.

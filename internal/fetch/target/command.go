@@ -80,6 +80,9 @@ func (c *Command) Name() string {
 	return "command:" + pop3.Sanitize(word) + "#" + hex.EncodeToString(sum[:8])
 }
 
+// Batch implements Target.
+func (c *Command) Batch() int { return 1 }
+
 // Prepare implements Target.
 func (c *Command) Prepare(_ context.Context, batch []*Message) ([]string, []error) {
 	return make([]string, len(batch)), c.sync(batch)

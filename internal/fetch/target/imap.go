@@ -104,6 +104,9 @@ func (t *IMAP) Name() string {
 	return "imap:" + t.opts.User + "@" + server + "/" + t.opts.Folder
 }
 
+// Batch implements Target.
+func (t *IMAP) Batch() int { return batchMessages }
+
 // Prepare implements Target. The note is up to where the folder has messages.
 func (t *IMAP) Prepare(ctx context.Context, batch []*Message) ([]string, []error) {
 	t.take()

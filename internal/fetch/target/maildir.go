@@ -56,6 +56,9 @@ var _ Target = (*Maildir)(nil)
 // Name implements Target.
 func (d *Maildir) Name() string { return "maildir:" + d.dir }
 
+// Batch implements Target.
+func (m *Maildir) Batch() int { return batchMessages }
+
 // Prepare implements Target.
 func (d *Maildir) Prepare(_ context.Context, batch []*Message) ([]string, []error) {
 	return make([]string, len(batch)), d.sync(batch)

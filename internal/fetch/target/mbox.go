@@ -60,6 +60,9 @@ var _ Target = (*Mbox)(nil)
 // Name implements Target.
 func (b *Mbox) Name() string { return "mbox:" + b.opts.Path }
 
+// Batch implements Target.
+func (m *Mbox) Batch() int { return batchMessages }
+
 // Prepare implements Target. The note says where the message will be if no
 // other program is faster, and what its first line is.
 func (b *Mbox) Prepare(_ context.Context, batch []*Message) ([]string, []error) {

@@ -97,6 +97,9 @@ func (s *SMTP) Name() string {
 	return s.opts.protocol() + ":" + s.opts.Address + " " + s.opts.Recipient
 }
 
+// Batch implements Target.
+func (s *SMTP) Batch() int { return 1 }
+
 // Prepare implements Target.
 func (s *SMTP) Prepare(_ context.Context, batch []*Message) ([]string, []error) {
 	return make([]string, len(batch)), s.sync(batch)

@@ -45,6 +45,11 @@ type Target interface {
 	// more in this run.
 	Deliver(ctx context.Context, batch []*Message) []error
 
+	// Batch is how many messages may be prepared at once. Where Settle cannot
+	// find out what became of a message, it is 1: a run that is killed doubles
+	// no other than the one that it was about to note.
+	Batch() int
+
 	// Settle tells how far a delivery came that was prepared, in an earlier
 	// run, and whose end was not noted. An error leaves that open: it is asked
 	// again in the next run.
@@ -59,6 +64,10 @@ type Target interface {
 	// Close ends the use of the target. What is staged stays.
 	Close() error
 }
+
+// batchMessages is how many messages targets make durable at once that can find
+// out what became of each.
+const batchMessages = 128
 
 // Message is a message that is staged whole.
 type Message struct {
