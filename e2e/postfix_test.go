@@ -103,9 +103,24 @@ func arrived(t *testing.T, s poplinServer, user string, letters []letter) {
 // retrieveAll gives all messages by their subject.
 func retrieveAll(t *testing.T, s poplinServer) map[string][]byte {
 	t.Helper()
+	all := make(map[string][]byte)
+	for _, text := range retrieveEach(t, s) {
+		_, rest, _ := bytes.Cut(text, []byte("\r\nSubject: "))
+		subject, _, _ := bytes.Cut(rest, []byte("\r\n"))
+		key := "Subject: " + string(subject)
+		if all[key] != nil {
+			t.Errorf("%s has the message twice: %s", s.user, key)
+		}
+		all[key] = text
+	}
+	return all
+}
+
+// retrieveEach gives all messages.
+func retrieveEach(t *testing.T, s poplinServer) (all [][]byte) {
+	t.Helper()
 	c := connect(t, s.server, overTLS)
 	defer quit(t, c)
-	all := make(map[string][]byte)
 	for m, err := range c.RetrieveAll(t.Context(), pop3client.RetrieveOptions{}) {
 		if err != nil {
 			t.Fatal(err)
@@ -114,13 +129,7 @@ func retrieveAll(t *testing.T, s poplinServer) map[string][]byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, rest, _ := bytes.Cut(text, []byte("\r\nSubject: "))
-		subject, _, _ := bytes.Cut(rest, []byte("\r\n"))
-		key := "Subject: " + string(subject)
-		if all[key] != nil {
-			t.Errorf("%s has the message twice: %s", s.user, key)
-		}
-		all[key] = text
+		all = append(all, text)
 	}
 	return all
 }

@@ -132,7 +132,8 @@ const (
 
 // run runs the command for one message.
 func (c *Command) run(ctx context.Context, m *Message) error {
-	f, err := c.open(m)
+	// The feeder inherits the file itself, which this process need not live for.
+	f, err := os.OpenFile(c.path(m.ID), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}
@@ -146,8 +147,13 @@ func (c *Command) run(ctx context.Context, m *Message) error {
 		return err
 	}
 	defer in.Close()
+	defer message.Close()
 	within, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
+	feeder := feed(m.ID, f, message)
+	if err := feeder.Start(); err != nil {
+		return err
+	}
 	said := new(lastLine)
 	cmd := exec.Command("/bin/sh", "-c", c.opts.Command)
 	cmd.Env = append(c.opts.Env[:len(c.opts.Env):len(c.opts.Env)], "POPLIN_ACCOUNT="+c.opts.Account, "POPLIN_ID="+m.ID,
@@ -156,16 +162,21 @@ func (c *Command) run(ctx context.Context, m *Message) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = pipeGrace
 	if err := cmd.Start(); err != nil {
-		message.Close()
+		in.Close()
+		feeder.Wait()
 		return err
 	}
+	ended := make(chan struct{})
 	fed := make(chan error, 1)
 	go func() {
-		_, err := io.Copy(message, io.MultiReader(strings.NewReader(idLine(m.ID)), f))
+		err := feeder.Wait()
+		if err != nil { // what came is no message: the command must not see its end
+			cancel()
+			<-ended
+		}
 		message.Close()
 		fed <- err
 	}()
-	ended := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() { limit(within, cmd.Process.Pid, ended) })
 	err = cmd.Wait()
@@ -183,14 +194,25 @@ func (c *Command) run(ctx context.Context, m *Message) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case fedErr != nil:
+		return fmt.Errorf("the message cannot be given to the command: %w", fedErr)
 	case within.Err() != nil:
 		return &Refusal{Reason: fmt.Sprintf("the command takes longer than %v", c.opts.Timeout)}
 	case err != nil:
 		return exitError(cmd.ProcessState, err, said.String())
-	case fedErr != nil: // of the staging
-		return fedErr
 	}
 	return &Refusal{Reason: "the command ended well and had not read the whole message: it must read all of its standard input"}
+}
+
+// feed makes the process that fills the pipe. It is one of its own, since with
+// this one killed the command would take what it has by then for the whole
+// message.
+func feed(id string, staged, to *os.File) *exec.Cmd {
+	feeder := exec.Command("/bin/sh", "-c", `printf '%s: %s\n' "$1" "$2" && exec cat`, "feed", idField, id)
+	feeder.Stdin, feeder.Stdout = staged, to
+	feeder.Env = []string{}
+	feeder.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return feeder
 }
 
 // limit ends a group of processes when ctx ends before its leader does: it asks

@@ -256,7 +256,7 @@ func unswept(t *testing.T, dir string, texts []string, open func(disk.FS) (Targe
 		if !slices.Contains(texts, read(t, path)) {
 			return "a message is left in the staging that is not whole"
 		}
-		old := time.Now().Add(-sweepAge - time.Minute)
+		old := time.Now().Add(-stale - time.Minute)
 		if err := os.Chtimes(path, old, old); err != nil {
 			t.Fatal(err)
 		}

@@ -47,7 +47,6 @@ func OpenMaildir(fsys disk.FS, dir string) (*Maildir, error) {
 		return nil, fmt.Errorf("the Maildir %s cannot be used: %w", dir, err)
 	}
 	d := &Maildir{staging: staging{fsys, filepath.Join(dir, "tmp"), maildirSuffix}, dir: dir, read: make(map[string]*listing)}
-	d.sweep()
 	return d, nil
 }
 

@@ -43,28 +43,7 @@ func newStaging(fsys disk.FS, dir, name string) (staging, error) {
 	}
 	sum := sha256.Sum256([]byte(name))
 	s := staging{fsys, dir, "." + hex.EncodeToString(sum[:4])}
-	s.sweep()
 	return s, nil
-}
-
-// sweepAge is how old a staged message is that a run left which was broken off
-// behind its delivery. For tmp/ of a Maildir that is the custom. One that is not
-// delivered yet would be retrieved again.
-const sweepAge = 36 * time.Hour
-
-// sweep takes away what is that old.
-func (s staging) sweep() {
-	names, err := s.fs.Names(s.dir)
-	if err != nil {
-		return
-	}
-	for _, name := range names {
-		if id, ours := strings.CutSuffix(name, s.suffix); ours {
-			if info, err := s.fs.Lstat(s.path(id)); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > sweepAge {
-				s.Discard(id)
-			}
-		}
-	}
 }
 
 func (s staging) path(id string) string { return filepath.Join(s.dir, id+s.suffix) }
