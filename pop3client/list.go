@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/poplin-mail/poplin/pop3"
 )
@@ -16,8 +17,10 @@ import (
 // more lines than Options.MaxListings are a *ProtocolError. Sizes are what the
 // server claims: servers exist whose sizes are not exact. Nothing is allocated
 // by a number that the server claims.
-func (c *Client) List(ctx context.Context) ([]pop3.Listing, error) {
-	l := newListings()
+func (c *Client) List(ctx context.Context) ([]pop3.Listing, error) { return c.listAll(ctx, false) }
+
+func (c *Client) listAll(ctx context.Context, lenient bool) ([]pop3.Listing, error) {
+	l := newListings(lenient)
 	cmd := command{name: "LIST", line: "LIST", shown: "LIST"}
 	if err := c.execList(ctx, cmd, c.options.MaxListings, l.add); err != nil {
 		return nil, err
@@ -57,14 +60,21 @@ func sameNumber(want, got int) error {
 }
 
 // listings gathers the lines of LIST.
-type listings struct{ all []pop3.Listing }
+type listings struct {
+	all     []pop3.Listing
+	lenient bool // as for ListUidl
+}
 
 // newListings begins a list that is empty and not nil: nil stands for a list
 // that was not asked for.
-func newListings() *listings { return &listings{[]pop3.Listing{}} }
+func newListings(lenient bool) *listings { return &listings{[]pop3.Listing{}, lenient} }
 
 func (l *listings) add(line string) error {
 	listing, err := pop3.ParseListing(line)
+	if err != nil && l.lenient {
+		listing.Octets = -1
+		listing.Number, err = numberOf(line, err)
+	}
 	if err != nil {
 		return &ProtocolError{"LIST", err.Error()}
 	}
@@ -74,6 +84,16 @@ func (l *listings) add(line string) error {
 
 func (l *listings) finish() error {
 	return inOrder("LIST", l.all, func(l pop3.Listing) int { return l.Number })
+}
+
+// numberOf gives the message's number in a line of a list of which the rest
+// cannot be; err where the number cannot be either.
+func numberOf(line string, err error) (int, error) {
+	number, _, _ := strings.Cut(strings.ReplaceAll(strings.TrimLeft(line, " \t"), "\t", " "), " ")
+	if n, ok := pop3.ParseNumber(number); ok {
+		return n, nil
+	}
+	return 0, err
 }
 
 // inOrder brings a list into the order of its numbers and refuses a number

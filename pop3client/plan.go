@@ -15,12 +15,16 @@ import (
 // the server has PIPELINING. The unique-ids are nil where the server refuses
 // UIDL; a server whose LIST and UIDL name different messages is a
 // *ProtocolError.
+//
+// Unlike List and Uidl it takes what is wrong about one message for that
+// message's own trouble: a unique-id that is empty, longer than 70 octets or
+// not printable is given as empty, and a size that cannot be one as -1.
 func (c *Client) ListUidl(ctx context.Context) ([]pop3.Listing, []pop3.UID, error) {
 	caps, err := c.capabilities(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	return c.lists(ctx, RetrieveOptions{}, pipelined(caps, 0) > 1)
+	return c.lists(ctx, RetrieveOptions{}, pipelined(caps, 0) > 1, true)
 }
 
 // plan gives the messages to send the command about, with what is known about them.
@@ -30,7 +34,7 @@ func (c *Client) plan(ctx context.Context, verb string, opts RetrieveOptions, pi
 			return nil, argumentError(verb, "message number "+strconv.Itoa(n)+" is out of range")
 		}
 	}
-	listings, uids, err := c.lists(ctx, opts, pipelining)
+	listings, uids, err := c.lists(ctx, opts, pipelining, false)
 	if err != nil {
 		return nil, err
 	}
@@ -65,18 +69,18 @@ func sizeOf(listings []pop3.Listing, n int) int64 {
 }
 
 // lists asks for LIST and UIDL, as far as the options do not hold them. A
-// server that refuses UIDL gives no unique-ids.
-func (c *Client) lists(ctx context.Context, opts RetrieveOptions, pipelining bool) (listings []pop3.Listing, uids []pop3.UID, err error) {
+// server that refuses UIDL gives no unique-ids. Lenient is as for ListUidl.
+func (c *Client) lists(ctx context.Context, opts RetrieveOptions, pipelining, lenient bool) (listings []pop3.Listing, uids []pop3.UID, err error) {
 	listings, uids = opts.Listings, opts.UIDs
 	both := listings == nil && uids == nil
 	if both && pipelining {
-		listings, uids, err = c.listUidl(ctx)
+		listings, uids, err = c.listUidl(ctx, lenient)
 	} else {
 		if listings == nil {
-			listings, err = c.List(ctx)
+			listings, err = c.listAll(ctx, lenient)
 		}
 		if err == nil && uids == nil {
-			if uids, err = c.Uidl(ctx); isRefusal(err) {
+			if uids, err = c.uidlAll(ctx, lenient); isRefusal(err) {
 				uids, err = nil, nil
 			}
 		}
@@ -89,7 +93,7 @@ func (c *Client) lists(ctx context.Context, opts RetrieveOptions, pipelining boo
 
 // listUidl sends LIST and UIDL in one write. The unique-ids are nil where the
 // server refuses UIDL.
-func (c *Client) listUidl(ctx context.Context) ([]pop3.Listing, []pop3.UID, error) {
+func (c *Client) listUidl(ctx context.Context, lenient bool) ([]pop3.Listing, []pop3.UID, error) {
 	if err := c.begin(ctx, "LIST"); err != nil {
 		return nil, nil, err
 	}
@@ -99,7 +103,7 @@ func (c *Client) listUidl(ctx context.Context) ([]pop3.Listing, []pop3.UID, erro
 	if err := c.send(command{name: "UIDL", line: "UIDL", shown: "UIDL"}); err != nil {
 		return nil, nil, err
 	}
-	l, u := newListings(), newUIDs()
+	l, u := newListings(lenient), newUIDs(lenient)
 	listErr := c.list("LIST", c.options.MaxListings, l.add)
 	if listErr != nil && !isRefusal(listErr) {
 		return nil, nil, listErr

@@ -12,8 +12,10 @@ import (
 // for List is one here, and so is a unique-id that is empty, longer than 70
 // octets or not printable. One unique-id for two messages is given as it is:
 // RFC 1939 allows it for equal messages, and it is for the caller to judge.
-func (c *Client) Uidl(ctx context.Context) ([]pop3.UID, error) {
-	u := newUIDs()
+func (c *Client) Uidl(ctx context.Context) ([]pop3.UID, error) { return c.uidlAll(ctx, false) }
+
+func (c *Client) uidlAll(ctx context.Context, lenient bool) ([]pop3.UID, error) {
+	u := newUIDs(lenient)
 	cmd := command{name: "UIDL", line: "UIDL", shown: "UIDL"}
 	if err := c.execList(ctx, cmd, c.options.MaxListings, u.add); err != nil {
 		return nil, err
@@ -45,12 +47,18 @@ func (c *Client) UidlOne(ctx context.Context, n int) (pop3.UID, error) {
 }
 
 // uids gathers the lines of UIDL.
-type uids struct{ all []pop3.UID }
+type uids struct {
+	all     []pop3.UID
+	lenient bool // as for ListUidl
+}
 
-func newUIDs() *uids { return &uids{[]pop3.UID{}} }
+func newUIDs(lenient bool) *uids { return &uids{[]pop3.UID{}, lenient} }
 
 func (u *uids) add(line string) error {
 	uid, err := pop3.ParseUID(line)
+	if err != nil && u.lenient {
+		uid.Number, err = numberOf(line, err)
+	}
 	if err != nil {
 		return &ProtocolError{"UIDL", err.Error()}
 	}
