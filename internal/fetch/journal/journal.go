@@ -55,6 +55,7 @@ type Journal struct {
 	dir  string
 	lock disk.File
 	key  []byte
+	dry  bool // nothing is written to the disk
 
 	mu    sync.Mutex
 	file  disk.File
@@ -71,6 +72,9 @@ func Open(fsys disk.FS, dir string) (*Journal, error) {
 	if err := fsys.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	if err := closed(fsys, dir); err != nil {
+		return nil, err
+	}
 	lock, err := fsys.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
@@ -83,20 +87,62 @@ func Open(fsys disk.FS, dir string) (*Journal, error) {
 		err = j.load()
 	}
 	if err != nil {
-		if j.file != nil {
-			j.file.Close()
-		}
-		lock.Close()
+		j.Close()
 		return nil, err
 	}
 	return j, nil
+}
+
+// Read opens the journal for one that only looks: the disk stays as it is,
+// and what is written is forgotten when the journal is closed. Where there is
+// none, nothing is known. Errors are as for Open.
+func Read(fsys disk.FS, dir string) (*Journal, error) {
+	j := &Journal{fs: fsys, dir: dir, dry: true}
+	var err error
+	if j.lock, err = fsys.OpenFile(filepath.Join(dir, lockName), os.O_RDONLY|syscall.O_NOFOLLOW, 0); errors.Is(err, fs.ErrNotExist) {
+		err = nil // nobody has ever fetched the account
+	} else if err == nil {
+		if err = closed(fsys, dir); err == nil {
+			err = j.lock.Lock()
+		}
+	}
+	if errors.Is(err, disk.ErrLocked) {
+		err = ErrInUse
+	}
+	if err == nil {
+		err = j.load()
+	}
+	if err != nil {
+		j.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// closed refuses a folder that others can write to: who does could have mail
+// taken for fetched, and then deleted on the server.
+func closed(fsys disk.FS, dir string) error {
+	f, err := fsys.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && info.Mode().Perm()&0o022 != 0 {
+		err = fmt.Errorf("%s can be changed by others, who could have mail lost: nothing is fetched; chmod go-w %[1]s", dir)
+	}
+	return err
 }
 
 func (j *Journal) path() string { return filepath.Join(j.dir, fileName) }
 
 // load reads the file, or makes it.
 func (j *Journal) load() error {
-	f, err := j.fs.OpenFile(j.path(), os.O_RDWR|os.O_APPEND|syscall.O_NOFOLLOW, 0)
+	mode := os.O_RDWR | os.O_APPEND
+	if j.dry {
+		mode = os.O_RDONLY
+	}
+	f, err := j.fs.OpenFile(j.path(), mode|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		j.key = make([]byte, 32)
 		rand.Read(j.key)
@@ -120,6 +166,9 @@ func (j *Journal) load() error {
 	good, err := j.replay(data)
 	if err != nil {
 		return err
+	}
+	if j.dry {
+		return nil
 	}
 	if good < info.Size() {
 		if err := f.Truncate(good); err != nil {
@@ -192,6 +241,9 @@ func (j *Journal) begin(payload []byte) error {
 
 // rewrite writes the file anew, with what is live only.
 func (j *Journal) rewrite() error {
+	if j.dry {
+		return nil
+	}
 	content := appendFrame(nil, 0, fmt.Appendf(nil, "%s %x\n", version, j.key))
 	j.next = 1
 	if lines := j.state.snapshot(); len(lines) > 0 {
@@ -225,6 +277,12 @@ func (j *Journal) Write(records ...Record) error {
 	if j.err != nil {
 		return j.err
 	}
+	if j.dry {
+		for _, r := range records {
+			j.state.apply(r)
+		}
+		return nil
+	}
 	var payload []byte
 	for _, r := range records {
 		payload = r.append(payload)
@@ -254,9 +312,14 @@ func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.err = fs.ErrClosed
-	err := j.file.Close()
-	if lockErr := j.lock.Close(); err == nil {
-		err = lockErr
+	var err error
+	for _, f := range []disk.File{j.file, j.lock} {
+		if f == nil { // of a journal that is only read
+			continue
+		}
+		if closeErr := f.Close(); err == nil {
+			err = closeErr
+		}
 	}
 	return err
 }
