@@ -120,7 +120,7 @@ func (c *fetchRunCmd) collector(t *terminal, trace io.Writer) (*collect.Collecto
 	if err != nil {
 		return nil, err
 	}
-	return collect.New(cfg, collect.Options{Accounts: c.Accounts, Trace: trace, Terminal: !c.Daemon, Logger: daemon.NewLogger(cfg, t.err)})
+	return collect.New(cfg, collect.Options{Accounts: c.Accounts, Trace: trace, Terminal: !c.Daemon, DryRun: c.DryRun, Logger: daemon.NewLogger(cfg, t.err)})
 }
 
 func (c *fetchRunCmd) options() fetch.Options {

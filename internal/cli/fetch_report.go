@@ -132,11 +132,20 @@ func (r *fetchReport) print(name string, result collect.Result) {
 		fmt.Fprintf(r.t.out, "%s %s\n", r.p.bold(name+":"), summaryLine(result))
 	}
 	for _, f := range result.Failed {
+		if f.UID == "" { // the reason says which one it is
+			fmt.Fprintf(r.t.err, "poplin: %s: %s\n", name, pop3.Sanitize(f.Reason))
+			continue
+		}
 		where := f.Target
 		if where == "" {
 			where = "the server"
 		}
 		fmt.Fprintf(r.t.err, "poplin: %s: message %s, %s: %s\n", name, f.UID, pop3.Sanitize(where), pop3.Sanitize(f.Reason))
+	}
+	for _, w := range result.Warnings {
+		if !r.c.Quiet {
+			fmt.Fprintf(r.t.err, "poplin: %s: warning: %s\n", name, pop3.Sanitize(w))
+		}
 	}
 	if result.Err != nil {
 		for line := range strings.Lines(result.Error) {

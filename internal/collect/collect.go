@@ -16,6 +16,7 @@ import (
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/fetch"
 	"github.com/poplin-mail/poplin/internal/fetch/diagnose"
+	"github.com/poplin-mail/poplin/internal/fetch/disk"
 	"github.com/poplin-mail/poplin/internal/fetch/target"
 )
 
@@ -24,6 +25,7 @@ type Options struct {
 	Accounts []string  // names; none: all that are not disabled
 	Trace    io.Writer // gets what passes between client and servers, without passwords; nil: nobody
 	Terminal bool      // a command for a password may ask a person
+	DryRun   bool      // nothing is made on the disk; the Collector is for dry runs only
 	Logger   *slog.Logger
 }
 
@@ -139,7 +141,10 @@ func newJob(cfg *config.Config, a config.Account, state string, opts Options) (*
 		account.Sessions = profile.SessionMessages > 0
 		a.Interval = max(a.Interval, profile.MinInterval)
 	}
-	targets := opener{cfg: cfg, account: a.Name, state: state, logins: logs}
+	targets := opener{cfg: cfg, account: a.Name, state: state, logins: logs, disk: disk.OS{}}
+	if opts.DryRun {
+		targets.disk = disk.Untouched{}
+	}
 	for _, to := range a.To {
 		t, err := targets.open(to)
 		if err != nil {

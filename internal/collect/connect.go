@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +18,9 @@ import (
 	"github.com/poplin-mail/poplin/internal/fetch/credential"
 	"github.com/poplin-mail/poplin/internal/fetch/diagnose"
 	"github.com/poplin-mail/poplin/internal/fetch/provider"
+	"github.com/poplin-mail/poplin/pop3"
 	"github.com/poplin-mail/poplin/pop3client"
+	"github.com/poplin-mail/poplin/sasl"
 )
 
 // connector connects to the server of an account, and logs in.
@@ -52,24 +55,62 @@ func newConnector(a config.Account, l logins) (*connector, error) {
 }
 
 // connect connects and logs in. The password is asked for first, lest a server
-// wait for a person.
+// wait for a person. A token that the server does not take, though it should be
+// good still, is renewed, once: it may have been revoked.
 func (c *connector) connect(ctx context.Context) (*pop3client.Client, error) {
 	secret, err := c.secret.Secret(ctx)
 	if err != nil {
 		return nil, err
 	}
+	client, refused, err := c.enter(ctx, secret)
+	tokens, renewable := c.secret.(tokenSecret)
+	if !renewable || !refused {
+		return client, err
+	}
+	fresh, renewErr := tokens.Renew(ctx, secret)
+	if renewErr != nil {
+		return nil, fmt.Errorf("%w; the server had refused the token: %v", renewErr, err)
+	}
+	client, _, err = c.enter(ctx, fresh)
+	return client, err
+}
+
+// notTaken tells that a server does not take a token, from all else that may go
+// wrong at a login.
+func notTaken(err error) bool {
+	var bearer *sasl.BearerError
+	var negative *pop3.Error
+	return errors.As(err, &bearer) || errors.As(err, &negative) && !negative.Temporary() && !negative.Code.Under(pop3.SysPerm)
+}
+
+// entry is how many times the account's time-out a login may take as a whole: a
+// server that sends an octet now and then is silent never.
+const entry = 5
+
+// enter connects, and shows the password or token. Refused says that the server
+// did not take that.
+func (c *connector) enter(ctx context.Context, secret string) (client *pop3client.Client, refused bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, entry*c.account.Timeout, fmt.Errorf("the login took longer than %v", entry*c.account.Timeout))
+	defer cancel()
+	client, refused, err = c.open(ctx, secret)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), context.DeadlineExceeded)
+	}
+	return client, refused, err
+}
+
+func (c *connector) open(ctx context.Context, secret string) (client *pop3client.Client, refused bool, err error) {
 	dial := map[string]func(context.Context, string, *pop3client.Options) (*pop3client.Client, error){
 		config.TLS: pop3client.Dial, config.STLS: pop3client.DialSTLS, config.Insecure: pop3client.DialInsecure,
 	}[c.account.Security]
-	client, err := dial(ctx, c.addr, &c.options)
-	if err != nil {
-		return nil, err
+	if client, err = dial(ctx, c.addr, &c.options); err != nil {
+		return nil, false, err
 	}
 	if err := c.present(ctx, client, secret); err != nil {
 		client.Abort()
-		return nil, err
+		return nil, notTaken(err), err
 	}
-	return client, nil
+	return client, false, nil
 }
 
 // address gives host and port, 0 for the port of the way of connecting.

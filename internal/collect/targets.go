@@ -16,6 +16,7 @@ type opener struct {
 	account string // its name
 	state   string // its folder
 	logins  logins
+	disk    disk.FS
 }
 
 // open makes a target of an entry of to.
@@ -30,11 +31,11 @@ func (o opener) open(to string) (target.Target, error) {
 	staging := filepath.Join(o.state, "staged")
 	switch t.Kind {
 	case config.MboxTarget:
-		return target.OpenMbox(disk.OS{}, target.MboxOptions{Path: t.Path, Staging: staging, LockTimeout: t.Timeout})
+		return target.OpenMbox(o.disk, target.MboxOptions{Path: t.Path, Staging: staging, LockTimeout: t.Timeout})
 	case config.CommandTarget:
-		return target.OpenCommand(disk.OS{}, target.CommandOptions{Command: t.Command, Staging: staging, Account: o.account, Timeout: t.Timeout, Env: o.logins.env})
+		return target.OpenCommand(o.disk, target.CommandOptions{Command: t.Command, Staging: staging, Account: o.account, Timeout: t.Timeout, Env: o.logins.env})
 	case config.MaildirTarget:
-		return target.OpenMaildir(disk.OS{}, t.Path)
+		return target.OpenMaildir(o.disk, t.Path)
 	}
 	server, err := serverOf(t)
 	if err != nil {
@@ -45,10 +46,10 @@ func (o opener) open(to string) (target.Target, error) {
 		return nil, err
 	}
 	if t.Kind == config.IMAPTarget {
-		return target.OpenIMAP(disk.OS{}, target.IMAPOptions{ServerOptions: server, Credentials: credentials, Staging: staging,
+		return target.OpenIMAP(o.disk, target.IMAPOptions{ServerOptions: server, Credentials: credentials, Staging: staging,
 			Folder: t.Folder, MakeFolder: t.MakeFolder, Flags: t.Flags})
 	}
-	return target.OpenSMTP(disk.OS{}, target.SMTPOptions{ServerOptions: server, Credentials: credentials, Staging: staging,
+	return target.OpenSMTP(o.disk, target.SMTPOptions{ServerOptions: server, Credentials: credentials, Staging: staging,
 		LMTP: t.Kind == config.LMTPTarget, Recipient: t.Recipient, Sender: t.Sender, Hello: o.cfg.Hostname})
 }
 

@@ -19,7 +19,7 @@ type delivery struct {
 	ended   chan struct{}
 	end     sync.Once
 
-	came   []item // the messages that were retrieved, or in part
+	came   []arrival // the messages that were retrieved, or in part
 	header headerOf
 	lines  lines
 
@@ -27,6 +27,12 @@ type delivery struct {
 	missing map[journal.Key]int // targets that do not have a message yet
 	waiting int64               // octets that are staged and not delivered
 	idle    chan struct{}       // closed when little of that is left
+}
+
+// arrival is a message that came.
+type arrival struct {
+	item
+	octets int64 // 0 where it was broken off
 }
 
 // worker delivers to one target.

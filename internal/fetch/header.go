@@ -37,7 +37,10 @@ func (h *headerOf) Write(p []byte) (int, error) {
 // stay as they are when mail is moved to another server.
 var identifying = []string{"message-id", "date", "from", "to", "cc", "subject", "received"}
 
-// hash gives what a message is known again by, whatever its unique-id; empty
+// noHash stands for the hash of a header that has nothing that identifies it.
+const noHash = "none"
+
+// hash gives what a message is known again by, whatever its unique-id; noHash
 // where its header has nothing of that. Line ends are LF.
 func (h *headerOf) hash() string {
 	sum := sha256.New()
@@ -57,7 +60,7 @@ func (h *headerOf) hash() string {
 		}
 	}
 	if !any {
-		return ""
+		return noHash
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }

@@ -106,6 +106,15 @@ func (r *run) certain(ctx context.Context, out []item) ([]item, error) {
 	for _, it := range out {
 		e := known[it.number]
 		got, looked := hash[it.number]
+		if looked && got != "" && got != e.Hash {
+			same, err := r.same(ctx, it, e.Hash)
+			if err != nil {
+				return nil, err
+			}
+			if same {
+				got = e.Hash
+			}
+		}
 		switch {
 		case !looked || got == e.Hash || got == "" && e.Size > 0 && e.Size == it.size:
 			sure = append(sure, it)

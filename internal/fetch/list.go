@@ -41,13 +41,35 @@ func (r *run) list(ctx context.Context) ([]item, error) {
 			return nil, fmt.Errorf("the server has no UIDL, and its messages cannot be told by their headers: %w", err)
 		}
 		if uids == nil {
-			uid = byHeader + uid
+			uid = byHeader + strings.TrimPrefix(uid, noHash)
 		}
 		items[i] = item{journal.Key{UID: uid, Index: seen[uid]}, l.Number, l.Octets}
 		seen[uid]++
 	}
-	return items, nil
+	return r.named(items), nil
 }
+
+// named leaves out the messages that the server gives no unique-id that can be
+// one: they cannot be known again. The others are none the worse for it.
+func (r *run) named(items []item) []item {
+	nameless := 0
+	items = slices.DeleteFunc(items, func(it item) bool {
+		if it.UID != "" {
+			return false
+		}
+		if nameless++; nameless <= mostNamed {
+			r.note(order{item: it}, "", fmt.Sprintf("message %d has a unique-id that is empty, longer than %d octets or not printable, so that it could not be known again: it is left on the server", it.number, pop3.MaxUID))
+		}
+		return true
+	})
+	if nameless > mostNamed {
+		r.note(order{}, "", fmt.Sprintf("%d more messages have such unique-ids", nameless-mostNamed))
+	}
+	return items
+}
+
+// mostNamed is how many messages of one trouble are told one by one.
+const mostNamed = 10
 
 // byHeader begins the unique-ids that are made of headers, for servers without
 // UIDL.
@@ -78,6 +100,27 @@ func (r *run) header(ctx context.Context, number int) (string, error) {
 		return "", err
 	}
 	return hashOf(m)
+}
+
+// same tells whether RETR gives the message with that hash of its header. It is
+// asked where TOP says that it does not: servers exist whose TOP is not to be
+// relied on, and what is taken for another message comes once more.
+func (r *run) same(ctx context.Context, it item, hash string) (bool, error) {
+	m, err := r.client.Retr(ctx, it.number)
+	if refusal(err) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	var h headerOf
+	var l lines
+	l.begin(&h)
+	if _, err := m.WriteTo(&capped{&l, r.most(order{item: it}, false)}); err != nil {
+		m.Close()
+		return false, err
+	}
+	l.end()
+	return h.hash() == hash, nil
 }
 
 // hashOf gives the hash of a header that comes.
@@ -163,7 +206,7 @@ func (r *run) renumbered(ctx context.Context, items []item, vanished []*journal.
 	}
 	known := make(map[string][]journal.Key)
 	for _, e := range vanished {
-		if e.Hash != "" {
+		if e.Hash != "" && e.Hash != noHash {
 			known[e.Hash] = append(known[e.Hash], e.Key)
 		}
 	}
@@ -212,8 +255,12 @@ func (r *run) verify(ctx context.Context, items []item) (records []journal.Recor
 			hash, err := r.header(ctx, it.number)
 			var refused *pop3client.MessageError
 			switch {
+			case err == nil && hash == known.Hash:
+				same = true
 			case err == nil:
-				same = hash == known.Hash
+				if same, err = r.same(ctx, it, known.Hash); err != nil {
+					return nil, err
+				}
 			case !errors.As(err, &refused) && !refusal(err):
 				return nil, err
 			}

@@ -18,6 +18,9 @@ type Report struct {
 	Failed    []FailedMessage `json:"failed,omitempty"`
 	Down      []string        `json:"down,omitempty"` // targets, with the reason
 
+	// Warnings are of what is odd and harms nothing; of many alike, some.
+	Warnings []string `json:"warnings,omitempty"`
+
 	// LoginDelay is how long the server wants a client to wait between logins.
 	LoginDelay time.Duration `json:"-"`
 

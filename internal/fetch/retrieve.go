@@ -17,11 +17,12 @@ type order struct {
 	item
 	to   []int // the targets that lack it
 	id   string
-	cuts int // how often the session broke while it came
+	cuts int  // how often the session broke while it came
+	over bool // it turned out larger than it may be
 }
 
 // headerOnly tells that of the message only the header is wanted.
-func (r *run) headerOnly(o order) bool { return r.MaxMessage > 0 && o.size > r.MaxMessage }
+func (r *run) headerOnly(o order) bool { return r.MaxMessage > 0 && (o.over || o.size > r.MaxMessage) }
 
 // orders gives the messages to retrieve, and counts those that are left out.
 func (r *run) orders(items []item) (all []order) {
@@ -63,6 +64,12 @@ func (r *run) order(it item) (o order, why string) {
 		if !r.opts.Retry && e.Failed("") >= tries {
 			why = "the server fails to give it"
 		}
+		if n := e.Failed(oversize); n > 0 && !r.opts.Retry && len(o.to) > 0 {
+			o.over = true
+			if !r.HeaderOnly || r.MaxMessage == 0 || n >= tries {
+				why = "it is larger than the server says; --retry has it tried again"
+			}
+		}
 	})
 	if len(o.to) > 0 && why == "it failed too often" {
 		why = "" // others want it
@@ -100,6 +107,7 @@ func (r *run) retrieve(ctx context.Context, items []item) (unsafe int, err error
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
+	r.came = d.came
 	for _, it := range d.came {
 		if r.everywhere(it.Key) {
 			r.report.Delivered++
@@ -163,7 +171,7 @@ func (r *run) chunk(ctx context.Context, d *delivery, orders []order) error {
 			err = r.failed(at[refused.Number], "", refused.Error())
 		case err == nil:
 			if err = d.take(at[m.Number], m, false); err != nil {
-				r.cutIn(ctx, at[m.Number], err)
+				err = r.cutIn(ctx, at[m.Number], err)
 			}
 		}
 		if err != nil {
@@ -178,11 +186,15 @@ func (r *run) chunk(ctx context.Context, d *delivery, orders []order) error {
 // which a server always breaks off keeps none of them.
 const connection = "connection"
 
-// cutIn notes a message in which the session broke.
-func (r *run) cutIn(ctx context.Context, o order, err error) {
+// cutIn notes a message in which the session broke, and gives the error.
+func (r *run) cutIn(ctx context.Context, o order, err error) error {
+	if errors.Is(err, errOversize) {
+		return errors.Join(err, r.failed(o, oversize, err.Error()))
+	}
 	if ctx.Err() == nil {
 		r.write(journal.Failed{Key: o.Key, Target: connection, Reason: err.Error(), At: time.Now()}) // the session's own error is what is told
 	}
+	return err
 }
 
 // top retrieves the header of a message that is too large.
@@ -194,7 +206,12 @@ func (r *run) top(ctx context.Context, d *delivery, o order) error {
 		return err
 	}
 	defer m.Close()
-	return d.take(o, m, true)
+	if err := d.take(o, m, true); errors.Is(err, errOversize) {
+		return r.cutIn(ctx, o, err)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 // failed notes that a message is not delivered.
@@ -205,6 +222,9 @@ func (r *run) failed(o order, targetName, reason string) error {
 
 // note tells of a message that is not delivered.
 func (r *run) note(o order, targetName, reason string) {
+	if targetName == oversize {
+		targetName = "" // it is the server's doing
+	}
 	r.telling.Lock()
 	r.report.Failed = append(r.report.Failed, FailedMessage{UID: o.UID, Target: targetName, Reason: reason})
 	r.telling.Unlock()
@@ -242,11 +262,11 @@ func (r *run) wait(ctx context.Context, done <-chan struct{}) error {
 // take streams a message into the staging of its targets. An error is of the
 // session: what a target does is its own matter.
 func (d *delivery) take(o order, m *pop3client.Message, part bool) error {
-	d.came = append(d.came, o.item)
+	d.came = append(d.came, arrival{item: o.item})
 	d.header.reset()
 	staged := d.stage(o)
 	d.lines.begin(&tee{&d.header, d.run.opts.Watch, staged})
-	_, err := m.WriteTo(&d.lines)
+	_, err := m.WriteTo(&capped{&d.lines, d.run.most(o, part)})
 	if err != nil {
 		for _, s := range staged {
 			s.stage.Abort()
@@ -254,6 +274,10 @@ func (d *delivery) take(o order, m *pop3client.Message, part bool) error {
 		return err
 	}
 	d.lines.end()
+	if !part {
+		d.run.sized(o, m)
+	}
+	d.came[len(d.came)-1].octets = m.Octets()
 	d.run.report.Retrieved++
 	d.run.report.Octets += m.Octets()
 	d.run.opts.Watch.retrieved()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -28,6 +29,7 @@ type run struct {
 	down    []error  // by target: why it takes nothing more in this run
 	client  *pop3client.Client
 	report  *Report
+	came    []arrival // in this session
 	begun   time.Time
 	telling sync.Mutex // events, and what workers add to the report
 }
@@ -37,7 +39,11 @@ type run struct {
 // it too.
 func (a *Account) Run(ctx context.Context, opts Options) (*Report, error) {
 	r := &run{Account: a, opts: opts, names: a.targetNames(), down: make([]error, len(a.Targets)), begun: time.Now(), report: &Report{Account: a.Name}}
-	j, err := journal.Open(cmp.Or[disk.FS](a.Disk, disk.OS{}), a.State)
+	open := journal.Open
+	if opts.DryRun {
+		open = journal.Read
+	}
+	j, err := open(cmp.Or[disk.FS](a.Disk, disk.OS{}), a.State)
 	if errors.Is(err, journal.ErrInUse) {
 		return r.report, &Trouble{true, err}
 	} else if err != nil {
@@ -65,9 +71,12 @@ func (a *Account) Run(ctx context.Context, opts Options) (*Report, error) {
 
 // sessions holds one session with the server, or several.
 func (r *run) sessions(ctx context.Context) error {
-	for {
+	for cuts := 0; ; {
 		before := r.report.Retrieved
 		wait, err := r.session(ctx)
+		if cuts++; errors.Is(err, errOversize) && wait == 0 && cuts < tries {
+			continue // that message is not asked for again, and the others are
+		}
 		if err != nil || !r.Sessions || r.report.Retrieved == before || r.opts.DryRun {
 			return err
 		}
@@ -80,6 +89,10 @@ func (r *run) sessions(ctx context.Context) error {
 	}
 }
 
+// longestDelay is the most that a server gets of what it asks for between two
+// logins: no server means decades.
+const longestDelay = 24 * time.Hour
+
 // session is one session. It gives how long the server wants a client to wait
 // before the next.
 func (r *run) session(ctx context.Context) (wait time.Duration, err error) {
@@ -89,7 +102,7 @@ func (r *run) session(ctx context.Context) (wait time.Duration, err error) {
 	}
 	defer r.client.Abort()
 	if caps, err := r.client.Capa(ctx); err == nil {
-		wait = caps.LoginDelay()
+		wait = min(caps.LoginDelay(), longestDelay)
 		r.report.LoginDelay = wait
 	}
 	items, err := r.list(ctx)
@@ -112,11 +125,33 @@ func (r *run) session(ctx context.Context) (wait time.Duration, err error) {
 	unsafe, err := r.retrieve(ctx, items)
 	switch {
 	case err != nil:
-		return wait, trouble(err)
+		return wait, trouble(r.distrust(err))
 	case r.PoppedAtQuit && unsafe > 0:
 		return wait, &Trouble{true, fmt.Errorf("%d messages were retrieved and are not safe everywhere: this server takes what was retrieved for done at QUIT, so the session was broken off, and nothing was deleted", unsafe)}
 	}
-	return wait, trouble(r.leave(ctx, items))
+	return wait, trouble(r.distrust(r.leave(ctx, items)))
+}
+
+// distrust looks at what came in a session that ends in err. Where the server
+// sent a reply too many, or one that is none, messages may have been taken for
+// others. Those that have another size than was announced are not taken for
+// fetched then, whatever they are, and come again; but not if the server's sizes
+// are never right.
+func (r *run) distrust(err error) error {
+	var confused *pop3client.ProtocolError
+	exact := func(it arrival) bool { return it.octets == it.size }
+	if !errors.As(err, &confused) || !slices.ContainsFunc(r.came, exact) {
+		return err
+	}
+	var records []journal.Record
+	for _, it := range r.came {
+		r.journal.Look(it.Key, func(e *journal.Entry) {
+			if e != nil && !e.At.IsZero() && !e.Part && len(e.Intents) == 0 && !exact(it) && it.size >= 0 {
+				records = append(records, journal.Renewed{Key: it.Key})
+			}
+		})
+	}
+	return errors.Join(err, r.write(records...))
 }
 
 // recover finds out how far deliveries came whose end an earlier run did not
@@ -204,17 +239,20 @@ func trouble(err error) error {
 		Temporary() bool
 	}
 	var system syscall.Errno
+	var operation *net.OpError
 	switch {
 	case errors.As(err, &refused):
 		return &Trouble{refused.Temporary(), err}
 	case errors.As(err, &dns):
 		return &Trouble{!dns.IsNotFound, err}
+	case errors.As(err, &operation) && operation.Op == "remote error": // an alert of TLS, but for what may pass
+		return &Trouble{strings.HasSuffix(operation.Err.Error(), "internal error"), err}
 	case errors.As(err, &network), errors.As(err, &system):
 		return &Trouble{true, err}
 	case errors.As(err, &passing):
 		return &Trouble{passing.Temporary(), err}
 	}
-	passes := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+	passes := errors.Is(err, errOversize) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
 		errors.Is(err, context.DeadlineExceeded)
 	return &Trouble{passes, err}
 }
