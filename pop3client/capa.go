@@ -15,9 +15,20 @@ const maxCapabilities = 256
 // The client keeps the answer until the state of the session changes. The
 // texts are the server's: pop3.Sanitize makes them fit for a terminal.
 func (c *Client) Capa(ctx context.Context) (pop3.Capabilities, error) {
+	if err := c.begin(ctx, "CAPA"); err != nil {
+		return nil, err
+	}
+	defer c.end()
+	if err := c.send(command{name: "CAPA", line: "CAPA", shown: "CAPA"}); err != nil {
+		return nil, err
+	}
+	return c.readCapa()
+}
+
+// readCapa reads the reply to CAPA, and keeps it.
+func (c *Client) readCapa() (pop3.Capabilities, error) {
 	var caps pop3.Capabilities
-	cmd := command{name: "CAPA", line: "CAPA", shown: "CAPA"}
-	err := c.execList(ctx, cmd, maxCapabilities, func(line string) error {
+	err := c.list("CAPA", maxCapabilities, func(line string) error {
 		if capability := pop3.ParseCapability(line); capability.Name != "" {
 			caps = append(caps, capability)
 		}
@@ -29,6 +40,12 @@ func (c *Client) Capa(ctx context.Context) (pop3.Capabilities, error) {
 		c.caps, c.capsKnown = caps, true
 	}
 	return caps, err
+}
+
+// Capabilities gives those of the session's state, and asks for them as Capa
+// does only where they are not known. A server that has no CAPA has none.
+func (c *Client) Capabilities(ctx context.Context) (pop3.Capabilities, error) {
+	return c.capabilities(ctx)
 }
 
 // capabilities gives those of the session's state, and asks where they are not
@@ -47,9 +64,11 @@ func (c *Client) capabilities(ctx context.Context) (pop3.Capabilities, error) {
 	return caps, err
 }
 
-// forget drops the capabilities, since the state of the session has changed.
+// forget drops the capabilities, since the state of the session has changed,
+// but for one: PIPELINING holds in all states (RFC 2449 section 6.6).
 func (c *Client) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.pipelines = c.caps.Has(pop3.CapPipelining)
 	c.caps, c.capsKnown = nil, false
 }

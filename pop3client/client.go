@@ -107,6 +107,7 @@ type Client struct {
 	encrypted bool // passwords may pass: TLS
 	caps      pop3.Capabilities
 	capsKnown bool // for this state of the session
+	pipelines bool // PIPELINING was announced in the state before
 }
 
 // New makes a client over a connection of the caller's, and reads the

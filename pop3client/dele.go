@@ -8,6 +8,10 @@ import (
 	"github.com/poplin-mail/poplin/pop3"
 )
 
+// deleWindow is how many DELE are sent ahead of their replies. These are short,
+// so that it takes many to fill a way, and each window costs a round trip.
+const deleWindow = 4096
+
 // Dele marks messages as deleted (RFC 1939 section 5, DELE); Quit deletes
 // them. The commands are sent ahead of the replies where the server announces
 // PIPELINING. A negative reply leaves that message unmarked, and the others
@@ -28,7 +32,7 @@ func (c *Client) Dele(ctx context.Context, numbers ...int) error {
 		if err != nil {
 			return err
 		}
-		window = pipelined(caps, DefaultWindow)
+		window = pipelined(caps, deleWindow)
 	}
 	if err := c.begin(ctx, "DELE"); err != nil {
 		return err

@@ -14,12 +14,23 @@ import (
 // ListUidl gives what List and Uidl give, and asks for both in one write where
 // the server has PIPELINING. The unique-ids are nil where the server refuses
 // UIDL; a server whose LIST and UIDL name different messages is a
-// *ProtocolError.
+// *ProtocolError. Where the server announced PIPELINING before the login, CAPA
+// goes with them, and Capabilities knows its reply then.
 //
 // Unlike List and Uidl it takes what is wrong about one message for that
 // message's own trouble: a unique-id that is empty, longer than 70 octets or
 // not printable is given as empty, and a size that cannot be one as -1.
 func (c *Client) ListUidl(ctx context.Context) ([]pop3.Listing, []pop3.UID, error) {
+	c.mu.Lock()
+	withCapa := c.pipelines && !c.capsKnown
+	c.mu.Unlock()
+	if withCapa {
+		listings, uids, err := c.listUidl(ctx, true, true)
+		if err == nil && uids != nil {
+			err = c.agree(listings, uids)
+		}
+		return listings, uids, err
+	}
 	caps, err := c.capabilities(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -74,7 +85,7 @@ func (c *Client) lists(ctx context.Context, opts RetrieveOptions, pipelining, le
 	listings, uids = opts.Listings, opts.UIDs
 	both := listings == nil && uids == nil
 	if both && pipelining {
-		listings, uids, err = c.listUidl(ctx, lenient)
+		listings, uids, err = c.listUidl(ctx, false, lenient)
 	} else {
 		if listings == nil {
 			listings, err = c.listAll(ctx, lenient)
@@ -91,17 +102,26 @@ func (c *Client) lists(ctx context.Context, opts RetrieveOptions, pipelining, le
 	return listings, uids, err
 }
 
-// listUidl sends LIST and UIDL in one write. The unique-ids are nil where the
-// server refuses UIDL.
-func (c *Client) listUidl(ctx context.Context, lenient bool) ([]pop3.Listing, []pop3.UID, error) {
+// listUidl sends LIST and UIDL in one write, behind CAPA if that is wanted. The
+// unique-ids are nil where the server refuses UIDL.
+func (c *Client) listUidl(ctx context.Context, withCapa, lenient bool) ([]pop3.Listing, []pop3.UID, error) {
 	if err := c.begin(ctx, "LIST"); err != nil {
 		return nil, nil, err
 	}
 	defer c.end()
+	if withCapa {
+		c.trace.client("CAPA")
+		c.w.Line("CAPA")
+	}
 	c.trace.client("LIST")
 	c.w.Line("LIST")
 	if err := c.send(command{name: "UIDL", line: "UIDL", shown: "UIDL"}); err != nil {
 		return nil, nil, err
+	}
+	if withCapa {
+		if _, err := c.readCapa(); err != nil && !isRefusal(err) {
+			return nil, nil, err
+		}
 	}
 	l, u := newListings(lenient), newUIDs(lenient)
 	listErr := c.list("LIST", c.options.MaxListings, l.add)

@@ -24,7 +24,7 @@ import (
 // settings are the flags.
 type settings struct {
 	poplin, dir, rtt, security, only string
-	alone                            bool
+	alone, image                     bool
 	rounds.Options
 }
 
@@ -32,6 +32,7 @@ func main() {
 	var s settings
 	flag.StringVar(&s.poplin, "poplin", "", "`program` to measure; empty: the one that ./cmd/poplin builds. Several, with commas, are measured beside each other")
 	flag.StringVar(&s.dir, "dir", "", "`folder` on the disk to use; empty: that for temporary files")
+	flag.BoolVar(&s.image, "image", false, "use a file system of its own, ext4 in a file of that folder, as root: what others make and remove on theirs costs nobody anything then")
 	flag.IntVar(&s.Messages, "messages", 1000, "how `many` messages there are")
 	flag.IntVar(&s.Octets, "octets", 12_000, "`size` of a message")
 	flag.IntVar(&s.Rounds, "rounds", 5, "how `often` each case is measured; the table has the medians")
@@ -64,12 +65,22 @@ func run(ctx context.Context, s settings) error {
 	if s.Dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
-	if err := os.Chmod(s.Dir, 0o711); err != nil { // some programs are nobody
-		return err
-	}
 	tools, err := toolsOf(ctx, s)
 	if err != nil {
 		return err
+	}
+	if s.image {
+		mounted, unmount, err := fileSystem(s.Dir)
+		if err != nil {
+			return err
+		}
+		defer unmount()
+		s.Dir = mounted
+	}
+	for _, d := range []string{dir, s.Dir} {
+		if err := os.Chmod(d, 0o711); err != nil { // some programs are nobody
+			return err
+		}
 	}
 	fmt.Printf("%s, %s/%s, %d processors, %s; %d messages of %d octets\n", time.Now().UTC().Format(time.DateOnly),
 		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), s.Messages, s.Octets)
@@ -105,6 +116,24 @@ func run(ctx context.Context, s settings) error {
 		fmt.Printf("%s syncs %d times: messages %d, folders of the Maildir %d, its own files %d\n", n.Tool, n.Messages+n.Folders+n.Other, n.Messages, n.Folders, n.Other)
 	}
 	return nil
+}
+
+// fileSystem makes one in a file below dir, and mounts it there.
+func fileSystem(dir string) (mounted string, unmount func(), err error) {
+	file, mounted := filepath.Join(dir, "image"), filepath.Join(dir, "mounted")
+	if err := os.Mkdir(mounted, 0o755); err != nil {
+		return "", nil, err
+	}
+	for _, command := range [][]string{{"fallocate", "-l", "12G", file}, {"mkfs.ext4", "-q", "-F", file}, {"mount", "-o", "loop", file, mounted}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return "", nil, fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
+		}
+	}
+	return mounted, func() {
+		if out, err := exec.Command("umount", mounted).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s is still mounted: %v\n%s", mounted, err, out)
+		}
+	}, nil
 }
 
 // casesOf gives the cases that the flags name.

@@ -84,7 +84,7 @@ func (r *run) withUIDs(ctx context.Context, uids []pop3.UID) error {
 	}
 	given := false
 	r.journal.View(func(e *journal.Entry) { given = given || !strings.HasPrefix(e.UID, byHeader) })
-	if caps, err := r.client.Capa(ctx); err == nil && caps.Has(pop3.CapUIDL) {
+	if caps, err := r.client.Capabilities(ctx); err == nil && caps.Has(pop3.CapUIDL) {
 		given = true
 	}
 	if given {

@@ -85,6 +85,14 @@ const (
 	chunkMessages = 4096
 )
 
+// The window of messages under way: what a way of 1 Gbit/s holds whose round
+// trip takes 100 ms, and as many commands as that is messages of usual size. A
+// slower way holds less, and the server waits.
+const (
+	windowOctets   = 16 << 20
+	windowMessages = 1024
+)
+
 // retrieve retrieves what is lacking, has it delivered, and gives how many
 // messages came that not all targets have. With an error the session must be
 // broken off.
@@ -148,7 +156,7 @@ func (r *run) chunks(ctx context.Context, d *delivery, all []order) error {
 
 // chunk retrieves messages, sent for ahead where the server takes that.
 func (r *run) chunk(ctx context.Context, d *delivery, orders []order) error {
-	opts := pop3client.RetrieveOptions{Listings: []pop3.Listing{}, UIDs: []pop3.UID{}}
+	opts := pop3client.RetrieveOptions{Listings: []pop3.Listing{}, UIDs: []pop3.UID{}, Window: windowMessages, WindowOctets: windowOctets}
 	at := make(map[int]order, len(orders))
 	for _, o := range orders {
 		if r.headerOnly(o) {

@@ -101,11 +101,11 @@ func (r *run) session(ctx context.Context) (wait time.Duration, err error) {
 		return 0, trouble(err)
 	}
 	defer r.client.Abort()
-	if caps, err := r.client.Capa(ctx); err == nil {
+	items, err := r.list(ctx)
+	if caps, err := r.client.Capabilities(ctx); err == nil {
 		wait = min(caps.LoginDelay(), longestDelay)
 		r.report.LoginDelay = wait
 	}
-	items, err := r.list(ctx)
 	if err != nil {
 		return wait, trouble(err)
 	}
