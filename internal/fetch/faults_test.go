@@ -10,7 +10,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -282,4 +284,81 @@ func TestJournalFails(t *testing.T) {
 	if r, err := b.run(Options{}); err == nil || Temporary(err) || r.Retrieved != 0 || b.onServer() != 2 || !errors.As(err, new(*Trouble)) {
 		t.Errorf("the report is %+v, error %v", r, err)
 	}
+}
+
+// TestEveryCallCommand: the same with a command, which cannot say what it did
+// before: it may get the one message again, with its id, about which a run that
+// ended had not noted that it has it.
+func TestEveryCallCommand(t *testing.T) {
+	const messages = 4
+	sites := 0
+	for _, fault := range []struct {
+		name string
+		disktest.Fault
+		powerLoss bool
+	}{
+		{"EIO", disktest.Fault{Err: syscall.EIO}, false},
+		{"killed", disktest.Fault{Dies: true, Short: true}, false},
+		{"power lost", disktest.Fault{Dies: true, Short: true}, true},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			sites += disktest.Each(t, fault.Fault, func(d *disktest.Disk) {
+				b := newBed(t, "none")
+				mail := b.deliver(0, messages)
+				err := b.toCommand(d)
+				if err == nil {
+					_, err = b.run(Options{})
+				}
+				if fault.powerLoss {
+					d.PowerLoss()
+				}
+				if gone := messages - b.onServer(); gone > len(b.taken()) {
+					t.Fatalf("%v: %d messages were deleted, and %d are here", d, gone, len(b.taken()))
+				}
+				if err := b.toCommand(disk.OS{}); err != nil {
+					t.Fatal(err)
+				}
+				awaitLogout(t, b)
+				if _, err := b.run(Options{}); err != nil {
+					t.Fatalf("%v: the run after it: %v", d, err)
+				}
+				again := 0
+				for id, texts := range b.taken() {
+					again += len(texts) - 1
+					i := slices.Index(mail, texts[0])
+					if i < 0 || texts[0] != texts[len(texts)-1] {
+						t.Fatalf("%v: %s was given as %q", d, id, texts)
+					}
+					mail = slices.Delete(mail, i, i+1)
+				}
+				if len(mail) > 0 || again > 1 || b.onServer() != 0 {
+					t.Fatalf("%v, error %v: %d are lost, %d came again, %d are on the server", d, err, len(mail), again, b.onServer())
+				}
+			})
+		})
+	}
+	t.Logf("%d faults at calls of the file system", sites)
+}
+
+// toCommand has a command as the only target.
+func (b *bed) toCommand(fsys disk.FS) error {
+	c, err := target.OpenCommand(fsys, target.CommandOptions{Command: `cat >"$OUT/$POPLIN_ID.$$"`, Staging: filepath.Join(b.dir, "staged"),
+		Env: append(os.Environ(), "OUT="+filepath.Join(b.dir, "mail/cur"))})
+	b.Disk, b.Targets = fsys, []target.Target{c}
+	return err
+}
+
+// taken gives what the command got, by id, without the line with that.
+func (b *bed) taken() map[string][]string {
+	b.Helper()
+	all := make(map[string][]string)
+	for _, name := range b.names("mail/cur") {
+		content, err := os.ReadFile(filepath.Join(b.dir, "mail/cur", name))
+		if err != nil {
+			b.Fatal(err)
+		}
+		id, _, _ := strings.Cut(name, ".")
+		all[id] = append(all[id], strings.TrimPrefix(string(content), "X-Poplin-Id: "+id+"\n"))
+	}
+	return all
 }

@@ -191,3 +191,35 @@ func Replace(fsys FS, dir, name string, perm fs.FileMode, content []byte) (err e
 	}
 	return fsys.SyncDir(dir)
 }
+
+// MakeFolder makes a folder and those above it, durably.
+func MakeFolder(fsys FS, dir string) error {
+	info, err := fsys.Lstat(dir)
+	switch {
+	case err == nil && info.Mode()&fs.ModeSymlink != 0:
+		return nil // the user's own arrangement; what it points to shows when it is used
+	case err == nil && !info.IsDir():
+		return &fs.PathError{Op: "open", Path: dir, Err: errors.New("it is no folder")}
+	case err == nil:
+		return SyncParent(fsys, dir) // whoever made it may have been killed before that
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := MakeFolder(fsys, parent); err != nil {
+		return err
+	}
+	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return fsys.SyncDir(parent)
+}
+
+// SyncParent makes the name of a file or folder durable. Where the user may not
+// read the folder above, somebody else made the name, and not now.
+func SyncParent(fsys FS, name string) error {
+	if err := fsys.SyncDir(filepath.Dir(name)); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}

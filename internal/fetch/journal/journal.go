@@ -69,7 +69,7 @@ type Journal struct {
 // error is ErrInUse where another process has it, and wraps a *DamagedError
 // where it cannot be read.
 func Open(fsys disk.FS, dir string) (*Journal, error) {
-	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+	if err := disk.MakeFolder(fsys, dir); err != nil {
 		return nil, err
 	}
 	if err := closed(fsys, dir); err != nil {

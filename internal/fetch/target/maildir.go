@@ -40,7 +40,7 @@ func OpenMaildir(fsys disk.FS, dir string) (*Maildir, error) {
 	dir, err := filepath.Abs(dir)
 	for _, sub := range maildirFolders {
 		if err == nil {
-			err = makeFolder(fsys, filepath.Join(dir, sub))
+			err = disk.MakeFolder(fsys, filepath.Join(dir, sub))
 		}
 	}
 	if err != nil {

@@ -41,7 +41,7 @@ type Mbox struct {
 func OpenMbox(fsys disk.FS, opts MboxOptions) (*Mbox, error) {
 	path, err := filepath.Abs(opts.Path)
 	if err == nil {
-		err = makeFolder(fsys, filepath.Dir(path))
+		err = disk.MakeFolder(fsys, filepath.Dir(path))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the mbox %s cannot be used: %w", path, err)
@@ -151,7 +151,7 @@ func (b *Mbox) append(ctx context.Context, batch []*Message) (err error) {
 	}
 	defer f.Close()
 	if f.size == 0 { // it may be new, or left by a run that was broken off here
-		if err := syncParent(b.fs, b.opts.Path); err != nil {
+		if err := disk.SyncParent(b.fs, b.opts.Path); err != nil {
 			return err
 		}
 	}

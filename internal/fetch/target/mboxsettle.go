@@ -54,7 +54,7 @@ func (b *Mbox) Settle(ctx context.Context, m *Message, note string) (Outcome, er
 		return b.settle(m), nil
 	}
 	// It may have come there a moment before the power failed.
-	return Delivered, errors.Join(f.Sync(), syncParent(b.fs, b.opts.Path))
+	return Delivered, errors.Join(f.Sync(), disk.SyncParent(b.fs, b.opts.Path))
 }
 
 // look tells whether a message is in an mbox. What is torn is cut off.

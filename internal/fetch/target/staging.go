@@ -38,7 +38,7 @@ func newStaging(fsys disk.FS, dir, name string) (staging, error) {
 	if dir == "" {
 		return staging{}, fmt.Errorf("%s: no folder is given to stage messages in", name)
 	}
-	if err := makeFolder(fsys, dir); err != nil {
+	if err := disk.MakeFolder(fsys, dir); err != nil {
 		return staging{}, fmt.Errorf("%s: messages cannot be staged: %w", name, err)
 	}
 	sum := sha256.Sum256([]byte(name))
@@ -148,36 +148,4 @@ func holds(fsys disk.FS, path string, m *Message) (bool, error) {
 		return false, err
 	}
 	return Sum(sum.Sum(nil)[:len(Sum{})]) == m.Sum, nil
-}
-
-// makeFolder makes a folder and those above it, durably.
-func makeFolder(fsys disk.FS, dir string) error {
-	info, err := fsys.Lstat(dir)
-	switch {
-	case err == nil && info.Mode()&fs.ModeSymlink != 0:
-		return nil // the user's own arrangement; what it points to shows when it is used
-	case err == nil && !info.IsDir():
-		return &fs.PathError{Op: "open", Path: dir, Err: errors.New("it is no folder")}
-	case err == nil:
-		return syncParent(fsys, dir) // whoever made it may have been killed before that
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	parent := filepath.Dir(dir)
-	if err := makeFolder(fsys, parent); err != nil {
-		return err
-	}
-	if err := fsys.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return fsys.SyncDir(parent)
-}
-
-// syncParent makes the name of a file or folder durable. Where the user may not
-// read the folder above, somebody else made the name, and not now.
-func syncParent(fsys disk.FS, name string) error {
-	if err := fsys.SyncDir(filepath.Dir(name)); !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	return nil
 }
