@@ -102,6 +102,7 @@ func testFetch(t *testing.T, p peer) {
 	}
 	rewriteFile(t, f.config, `keep = "all"`, `keep = "none"`)
 	run(t, f.command())
+	p.awaitEmpty(t, s)
 	if n := len(s.maildir.files(t)); n != 0 || len(f.fetched(t)) != len(letters)+1 {
 		t.Errorf("%d messages are on the server, and %d here", n, len(f.fetched(t)))
 	}
@@ -125,12 +126,13 @@ func rewriteFile(t *testing.T, path, from, to string) {
 
 // TestFetchKilled: `poplin fetch` is killed again and again while it fetches
 // and deletes, as mail comes in: each message is here once in the end, whole.
-func TestFetchKilled(t *testing.T) {
-	s := startPoplin(t, true)
-	f := newFetcher(t, s.server, "")
+func TestFetchKilled(t *testing.T) { testFetchKilled(t, startPoplin(t, true).server, 60) }
+
+func testFetchKilled(t *testing.T, s server, most int) {
+	f := newFetcher(t, s, "")
 	numbers := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 	sent := 0
-	for kills := 0; kills < 60; kills++ {
+	for kills := 0; kills < most; kills++ {
 		for range 10 {
 			text := fmt.Sprintf("Subject: %d\n\n%s", sent, strings.Repeat("line\n", numbers.IntN(5000)))
 			name := fmt.Sprintf("%010d.M1.host", 1_700_000_000+sent)
@@ -170,7 +172,7 @@ func TestFetchKilled(t *testing.T) {
 			t.Errorf("message %d is here %d times", i, n)
 		}
 	}
-	t.Logf("60 kills, %d messages", sent)
+	t.Logf("%d kills, %d messages", most, sent)
 }
 
 // TestFetchFromSilence: a server that accepts and says nothing does not hold
