@@ -82,13 +82,14 @@ func (r *run) certain(ctx context.Context, out []item) ([]item, error) {
 	var other []journal.Record
 	hash := make(map[int]string)
 	opts := pop3client.RetrieveOptions{Listings: []pop3.Listing{}, UIDs: []pop3.UID{}}
-	known := make(map[int]journal.Entry)
+	known := make(map[int]journal.Fact) // of messages that are looked at
 	for _, it := range out {
-		r.journal.Look(it.Key, func(e *journal.Entry) { known[it.number] = *e })
-		if e := known[it.number]; e.Hash != "" && e.At.Before(r.begun) {
-			hash[it.number] = ""
-			opts.Numbers = append(opts.Numbers, it.number)
-		}
+		r.journal.Look(it.Key, func(e *journal.Entry) {
+			if e.Hash != "" && e.At.Before(r.begun) {
+				known[it.number] = e.Fact
+				opts.Numbers = append(opts.Numbers, it.number)
+			}
+		})
 	}
 	if len(opts.Numbers) > 0 {
 		for m, err := range r.client.HeaderAll(ctx, opts) {
@@ -104,19 +105,19 @@ func (r *run) certain(ctx context.Context, out []item) ([]item, error) {
 		}
 	}
 	for _, it := range out {
-		e := known[it.number]
-		got, looked := hash[it.number]
-		if looked && got != "" && got != e.Hash {
-			same, err := r.same(ctx, it, e.Hash)
+		fact, looked := known[it.number]
+		got := hash[it.number]
+		if looked && got != "" && got != fact.Hash {
+			same, err := r.same(ctx, it, fact.Hash)
 			if err != nil {
 				return nil, err
 			}
 			if same {
-				got = e.Hash
+				got = fact.Hash
 			}
 		}
 		switch {
-		case !looked || got == e.Hash || got == "" && e.Size > 0 && e.Size == it.size:
+		case !looked || got == fact.Hash || got == "" && fact.Size > 0 && fact.Size == it.size:
 			sure = append(sure, it)
 		case got != "":
 			other = append(other, journal.Renewed{Key: it.Key})

@@ -157,15 +157,15 @@ func (r *run) chunks(ctx context.Context, d *delivery, all []order) error {
 // chunk retrieves messages, sent for ahead where the server takes that.
 func (r *run) chunk(ctx context.Context, d *delivery, orders []order) error {
 	opts := pop3client.RetrieveOptions{Listings: []pop3.Listing{}, UIDs: []pop3.UID{}, Window: windowMessages, WindowOctets: windowOctets}
-	at := make(map[int]order, len(orders))
-	for _, o := range orders {
+	at := make(map[int]*order, len(orders)) // by number
+	for i, o := range orders {
 		if r.headerOnly(o) {
 			if err := r.top(ctx, d, o); err != nil {
 				return err
 			}
 			continue
 		}
-		at[o.number] = o
+		at[o.number] = &orders[i]
 		opts.Numbers = append(opts.Numbers, o.number)
 		opts.Listings = append(opts.Listings, pop3.Listing{Number: o.number, Octets: max(0, o.size)})
 	}
@@ -176,10 +176,10 @@ func (r *run) chunk(ctx context.Context, d *delivery, orders []order) error {
 		var refused *pop3client.MessageError
 		switch {
 		case errors.As(err, &refused):
-			err = r.failed(at[refused.Number], "", refused.Error())
+			err = r.failed(*at[refused.Number], "", refused.Error())
 		case err == nil:
-			if err = d.take(at[m.Number], m, false); err != nil {
-				err = r.cutIn(ctx, at[m.Number], err)
+			if err = d.take(*at[m.Number], m, false); err != nil {
+				err = r.cutIn(ctx, *at[m.Number], err)
 			}
 		}
 		if err != nil {
