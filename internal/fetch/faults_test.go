@@ -290,7 +290,7 @@ func TestJournalFails(t *testing.T) {
 // before: it may get the one message again, with its id, about which a run that
 // ended had not noted that it has it.
 func TestEveryCallCommand(t *testing.T) {
-	const messages = 4
+	const messages = 2
 	sites := 0
 	for _, fault := range []struct {
 		name string
