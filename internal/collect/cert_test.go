@@ -95,7 +95,7 @@ func TestCertificates(t *testing.T) {
 				if w.config != nil {
 					w.config(e.tls)
 				}
-				r := newReader(e, 30*time.Second, "")
+				r := newReader(e, patience, "")
 				r.write("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: trusted.cert.Raw})))
 				result := r.run(fetch.Options{})
 				if w.says == "" {
@@ -121,13 +121,13 @@ func TestCertificates(t *testing.T) {
 // TestPin: a pinned certificate is taken whoever signed it, and no other.
 func TestPin(t *testing.T) {
 	e := newEvil(t, config.TLS, 1, nil)
-	r := newReader(e, 30*time.Second, "tls_pin_sha256 = \""+strings.Repeat("ab", 32)+"\"\n")
+	r := newReader(e, patience, "tls_pin_sha256 = \""+strings.Repeat("ab", 32)+"\"\n")
 	result := r.run(fetch.Options{})
 	if result.Err == nil || result.Temporary || e.hears() != "" {
 		t.Errorf("error %v, temporary %t, heard %q", result.Err, result.Temporary, e.hears())
 	}
 	_, pin, _ := strings.Cut(result.Error, "its SHA-256 is ")
-	r.configure(30*time.Second, "tls_pin_sha256 = \""+pin+"\"\n")
+	r.configure(patience, "tls_pin_sha256 = \""+pin+"\"\n")
 	r.write("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: newAuthority(t).cert.Raw})))
 	if result := r.run(fetch.Options{}); result.Err != nil || len(r.holds()) != 1 {
 		t.Errorf("error %v", result.Err)

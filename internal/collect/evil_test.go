@@ -44,6 +44,7 @@ type evil struct {
 	security string
 	tls      *tls.Config
 	caps     string // besides what it always has
+	serve    func() // newReader calls it: until then the fields can be changed
 
 	mu    sync.Mutex
 	trick trick // nil: it is good
@@ -79,7 +80,7 @@ func newEvil(t testing.TB, security string, messages int, does trick) *evil {
 		t.Fatal(err)
 	}
 	_, e.port, _ = net.SplitHostPort(l.Addr().String())
-	e.all.Go(func() { e.accept(l) })
+	e.serve = sync.OnceFunc(func() { e.all.Go(func() { e.accept(l) }) })
 	t.Cleanup(func() {
 		l.Close()
 		e.mu.Lock()
@@ -323,6 +324,7 @@ func (n *notes) String() string {
 
 // newReader writes a configuration. More is for the account.
 func newReader(e *evil, timeout time.Duration, more string) *reader {
+	e.serve()
 	r := &reader{evil: e, dir: e.TempDir()}
 	server, _ := pop3test.TLSConfigs()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificates[0].Certificate[0]})

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/fetch"
@@ -46,7 +45,7 @@ func tree(t *testing.T, dir string) (all []string) {
 // first day and later, and says what a run then does.
 func TestDryRunLeavesNothing(t *testing.T) {
 	e := newEvil(t, config.TLS, 3, nil)
-	r := newReader(e, 30*time.Second, "to = [\"maildir:Mail\", \"mbox:inbox\"]\nkeep = \"newest 1\"\n")
+	r := newReader(e, patience, "to = [\"maildir:Mail\", \"mbox:inbox\"]\nkeep = \"newest 1\"\n")
 	text, err := os.ReadFile(filepath.Join(r.dir, "poplin.toml"))
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +90,7 @@ func TestDryRunLeavesNothing(t *testing.T) {
 func TestLooseFolder(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o770, 0o707, 0o777} {
 		e := newEvil(t, config.TLS, 1, nil)
-		r := newReader(e, 30*time.Second, "")
+		r := newReader(e, patience, "")
 		dir := filepath.Join(r.dir, "state", "fetch", "work")
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)

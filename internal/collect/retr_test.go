@@ -21,9 +21,9 @@ func TestCut(t *testing.T) {
 	var rows []row
 	for _, security := range []string{config.TLS, config.Insecure} {
 		for how := range ends {
-			timeout := 30 * time.Second
+			timeout := patience
 			if how == "silence" {
-				timeout = time.Second
+				timeout = silence
 			}
 			for _, at := range []int{0, 2, 5, 20, -9, -5, -4, -3, -2, -1} {
 				rows = append(rows, row{name: fmt.Sprintf("%s %s at %d", security, how, at), security: security, timeout: timeout,
@@ -73,11 +73,11 @@ func TestMessages(t *testing.T) {
 		{name: "a reply line without an end", does: on("RETR 2", func(s *session) { pour(s, "+OK ", "x") }), lasting: true,
 			says: []string{"RETR 2", "too long"}, here: []int{0}},
 		{name: "a reply that is none", does: says("RETR 2", "250 OK\r\n"), lasting: true, says: []string{"RETR 2", "250 OK"}, here: []int{0}},
-		{name: "PIPELINING is announced and not there", timeout: time.Second, caps: "PIPELINING\r\nSASL PLAIN\r\n",
+		{name: "PIPELINING is announced and not there", timeout: silence, caps: "PIPELINING\r\nSASL PLAIN\r\n",
 			does: func(s *session, line string) bool {
 				s.r.Discard(s.r.Buffered())
 				return false
-			}, says: []string{"UIDL", "no progress"}},
+			}, says: []string{"no progress for 2s"}},
 		{name: "DELE refused", does: says("DELE 2", "-ERR not that one\r\n"), lasting: true, says: []string{"refuses to delete 1 messages", "not that one"},
 			here: []int{0, 1, 2}, deleted: 2},
 		{name: "DELE unanswered", does: on("DELE 2", func(s *session) { s.end("FIN") }), says: []string{"DELE"}, here: []int{0, 1, 2}},
@@ -107,7 +107,7 @@ func TestQuit(t *testing.T) {
 			says: []string{"QUIT: -ERR some are left", "not all marked messages were deleted"}},
 		{name: "lost after QUIT", does: quiet(func(s *session) { s.end("FIN") }), runs: 2, here: here, says: []string{"QUIT", "unknown"}},
 		{name: "reset after QUIT", does: quiet(func(s *session) { s.end("RST") }), runs: 2, here: here, says: []string{"QUIT"}},
-		{name: "silence after QUIT", does: quiet(func(s *session) { s.end("silence") }), timeout: time.Second, runs: 2, here: here, says: []string{"QUIT", "unknown"}},
+		{name: "silence after QUIT", does: quiet(func(s *session) { s.end("silence") }), timeout: silence, runs: 2, here: here, says: []string{"QUIT", "unknown"}},
 		{name: "QUIT answered by what is no reply", does: quiet(func(s *session) { s.say("bye\r\n") }), runs: 2, lasting: true, here: here, says: []string{"QUIT", "unknown"}},
 		{name: "deleted, it says, and lists them again", does: quiet(func(s *session) { s.say("+OK deleted\r\n") }), runs: 3, here: here},
 	})
@@ -137,7 +137,7 @@ func TestEndlessLists(t *testing.T) {
 			}
 		}))
 		e.caps = "SASL PLAIN\r\n"
-		r := newReader(e, 30*time.Second, "")
+		r := newReader(e, patience, "")
 		r.notes.off = true
 		if result := r.run(fetch.Options{}); result.Err == nil || result.Temporary || !strings.Contains(result.Error, verb+": the list has more than 1000000 lines") {
 			t.Errorf("%s: error %v", verb, result.Err)
@@ -179,7 +179,7 @@ func TestShift(t *testing.T) {
 			for i, l := range e.mail {
 				w.prepare(l, i)
 			}
-			r := newReader(e, 30*time.Second, "")
+			r := newReader(e, patience, "")
 			if result := r.run(fetch.Options{}); result.Err == nil || e.left() != 4 {
 				t.Errorf("error %v, %d are left on the server", result.Err, e.left())
 			}
@@ -213,9 +213,9 @@ func TestTop(t *testing.T) {
 		}
 		return strings.HasPrefix(line, "TOP")
 	})
-	r := newReader(e, 30*time.Second, "keep = \"all\"\n")
+	r := newReader(e, patience, "keep = \"all\"\n")
 	for _, keep := range []string{"all", "none", "none"} {
-		r.configure(30*time.Second, fmt.Sprintf("keep = %q\n", keep))
+		r.configure(patience, fmt.Sprintf("keep = %q\n", keep))
 		if result := r.run(fetch.Options{}); result.Err != nil {
 			t.Error(result.Err)
 		}
@@ -230,7 +230,7 @@ func TestLoginDelay(t *testing.T) {
 	for delay, want := range map[string]time.Duration{"300": 300 * time.Second, "2147483647": 24 * time.Hour, "99999999999999999999": 0, "-1": 0} {
 		e := newEvil(t, config.TLS, 1, nil)
 		e.caps += "LOGIN-DELAY " + delay + "\r\n"
-		if result := newReader(e, 30*time.Second, "").run(fetch.Options{}); result.Err != nil || result.LoginDelay != want {
+		if result := newReader(e, patience, "").run(fetch.Options{}); result.Err != nil || result.LoginDelay != want {
 			t.Errorf("LOGIN-DELAY %s: %v, error %v", delay, result.LoginDelay, result.Err)
 		}
 	}

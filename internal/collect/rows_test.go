@@ -37,6 +37,11 @@ type row struct {
 	never   bool  // what is left is left in the next run too
 }
 
+const (
+	patience = 30 * time.Second // of an account, where time is not the matter
+	silence  = 2 * time.Second  // where it is
+)
+
 // on does that at a line of the client's.
 func on(line string, do func(s *session)) trick {
 	return func(s *session, got string) bool {
@@ -76,7 +81,7 @@ func try(t *testing.T, rows []row) {
 				w.security = config.TLS
 			}
 			if w.timeout == 0 {
-				w.timeout = 30 * time.Second
+				w.timeout = patience
 			}
 			e := newEvil(t, w.security, 3, w.does)
 			if w.caps != "" {
@@ -90,7 +95,7 @@ func try(t *testing.T, rows []row) {
 				w.check(r, r.run(fetch.Options{}))
 			}
 			e.mends()
-			r.configure(w.timeout, "")
+			r.configure(patience, "")
 			result := r.run(fetch.Options{Retry: !w.never})
 			if w.never {
 				return
@@ -162,13 +167,12 @@ func (w *row) silent(e *evil) {
 // TestBeforeLogin: STLS answered by -ERR, by silence, by +OK with more behind
 // it; greetings and capabilities that are none.
 func TestBeforeLogin(t *testing.T) {
-	short := time.Second
 	try(t, []row{
 		{name: "STLS answered by -ERR", security: config.STLS, closed: true, lasting: true,
 			does: says("STLS", "-ERR not today\r\n"), says: []string{"STLS", "not today"}},
-		{name: "STLS answered by silence", security: config.STLS, closed: true, timeout: short,
-			does: on("STLS", func(s *session) { s.end("silence") }), says: []string{"STLS", "1s"}},
-		{name: "STLS answered by +OK and silence", security: config.STLS, closed: true, timeout: short,
+		{name: "STLS answered by silence", security: config.STLS, closed: true, timeout: silence,
+			does: on("STLS", func(s *session) { s.end("silence") }), says: []string{"STLS", "2s"}},
+		{name: "STLS answered by +OK and silence", security: config.STLS, closed: true, timeout: silence,
 			does: on("STLS", func(s *session) {
 				s.say("+OK\r\n")
 				s.end("silence")
@@ -182,7 +186,7 @@ func TestBeforeLogin(t *testing.T) {
 
 		{name: "greeting without an end", closed: true, lasting: true,
 			does: on("", func(s *session) { pour(s, "+OK ", "x") }), says: []string{"greeting", "too long"}},
-		{name: "greeting, an octet now and then", closed: true, timeout: short,
+		{name: "greeting, an octet now and then", closed: true, timeout: time.Second,
 			does: on("", func(s *session) { drip(s, "+OK ") }), says: []string{"the login took longer than 5s"}},
 		{name: "greeting of -ERR", closed: true,
 			does: says("", "-ERR [SYS/TEMP] too many\r\n"), says: []string{"greeting", "[SYS/TEMP] too many"}},
@@ -190,8 +194,8 @@ func TestBeforeLogin(t *testing.T) {
 			does: says("", "220 mail ESMTP\r\n"), says: []string{"greeting", "220 mail"}},
 		{name: "greeting of two lines", closed: true, lasting: true,
 			does: says("", "+OK one\r\n+OK two\r\n"), says: []string{"nobody asked for"}},
-		{name: "greeting by silence", closed: true, timeout: short,
-			does: on("", func(s *session) { s.end("silence") }), says: []string{"greeting", "no progress for 1s"}},
+		{name: "greeting by silence", closed: true, timeout: silence,
+			does: on("", func(s *session) { s.end("silence") }), says: []string{"greeting", "no progress for 2s"}},
 		{name: "greeting with escape sequences", lasting: true,
 			does: either(says("", "+OK \x1b]0;owned\x07\u202e\r\n"), says("AUTH PLAIN AGFubmEAZ2VoZWltLTQ3MTE=", "-ERR [\x1b[31m] \x1b]0;owned\x07 \u202e "+password+"\r\n")),
 			says: []string{"AUTH PLAIN: -ERR"}},

@@ -71,7 +71,7 @@ func TestTokenRefused(t *testing.T) {
 				return true
 			})
 			e.caps = "SASL XOAUTH2\r\n"
-			r := newReader(e, 30*time.Second, "")
+			r := newReader(e, patience, "")
 			c := r.collector(Options{})
 			defer c.Close()
 			c.Jobs[0].connector.account.OAuth = "custom"
