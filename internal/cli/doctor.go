@@ -64,7 +64,7 @@ func (c *doctorCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	opts := collect.Options{Terminal: true}
+	opts := collect.Options{Terminal: true, DryRun: true}
 	if c.Account != "" {
 		opts.Accounts = []string{c.Account}
 	} else if c.Import != "" || c.Rebuild != "" {

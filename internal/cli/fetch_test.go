@@ -127,6 +127,11 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%q is not in %s", want, out)
 		}
 	}
+	for _, name := range []string{"Mail", "state"} {
+		if _, err := os.Stat(name); !os.IsNotExist(err) {
+			t.Errorf("%s was made: %v", name, err)
+		}
+	}
 	m, err := s.Memory.Open(t.Context(), s.User)
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ type Options struct {
 	Accounts []string  // names; none: all that are not disabled
 	Trace    io.Writer // gets what passes between client and servers, without passwords; nil: nobody
 	Terminal bool      // a command for a password may ask a person
-	DryRun   bool      // nothing is made on the disk; the Collector is for dry runs only
+	DryRun   bool      // no target is made or swept; nothing can be delivered
 	Logger   *slog.Logger
 }
 
