@@ -132,7 +132,11 @@ func (x *exchange) said(username, password, identity string) error {
 // that is lost meanwhile ends the session.
 func (s *session) challenge(challenge []byte) ([]byte, error) {
 	s.w.Line("+ ", pop3.EncodeSASL(challenge))
-	line, err := s.readLimited(pop3.MaxAuthLine)
+	err := s.prepare(0)
+	var line []byte
+	if err == nil {
+		line, err = s.r.ReadLine(pop3.MaxAuthLine)
+	}
 	if err != nil {
 		s.lost(err)
 		return nil, errCut

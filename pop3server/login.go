@@ -121,6 +121,7 @@ func (s *session) begin(ctx context.Context, login Login, account Account) error
 	s.state = pop3.Transaction
 	s.bad = 0
 	s.srv.settled(s)
+	s.renew()
 	s.show(func(i *SessionInfo) {
 		i.User, i.Mechanism, i.Device, i.Messages = account.Name, login.Mechanism, account.View.Device, len(s.msgs)
 	})

@@ -144,8 +144,8 @@ func (s *session) cut(cause string) {
 	if s.shown.cause == "" {
 		s.shown.cause = cause
 	}
-	s.shown.mu.Unlock()
 	s.cancel()
+	s.shown.mu.Unlock()
 	s.conn.Close()
 }
 

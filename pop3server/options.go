@@ -43,8 +43,8 @@ type Options struct {
 	// the login, TLS handshakes included. Zero: 3 minutes.
 	LoginTimeout time.Duration
 
-	// WriteTimeout is how long the client may take to accept one write, of
-	// at most 16 KiB. Zero: 1 minute.
+	// WriteTimeout is how long the client may take to accept 16 KiB, or what
+	// there is of less. Zero: 1 minute.
 	WriteTimeout time.Duration
 
 	// HandshakeTimeout bounds each TLS handshake. Zero: 15 seconds.
@@ -108,7 +108,8 @@ const (
 	defaultMaxShaking   = 2000             // some 40 MiB
 
 	readBuffer  = 4 << 10  // commands that are read ahead
-	writeBuffer = 16 << 10 // replies that leave together; a full TLS record
+	writeBuffer = 64 << 10 // replies that leave together
+	writeStep   = 16 << 10 // of those, what the WriteTimeout is for; a full TLS record
 	copyBuffer  = 32 << 10 // what is read of a stored message at a time
 
 	maxBadBeforeLogin = 3  // unknown commands: an HTTP client has more
@@ -117,6 +118,8 @@ const (
 
 	lingerTime   = time.Second // for the last reply to arrive
 	lingerOctets = 1 << 20     // of input thrown away meanwhile
+
+	restAfter = time.Second // without a command a session is put where it needs little memory
 
 	drainIdle = 5 * time.Second // a pause this long ends a session in Shutdown
 )
@@ -139,6 +142,7 @@ func (o Options) withDefaults() Options {
 	if o.TLSConfig != nil {
 		o.TLSConfig = o.TLSConfig.Clone()
 		o.TLSConfig.MinVersion = max(o.TLSConfig.MinVersion, tls.VersionTLS12)
+		o.TLSConfig.DynamicRecordSizingDisabled = true // it is for browsers, which show what came so far
 		if len(o.TLSConfig.NextProtos) == 0 {
 			o.TLSConfig.NextProtos = []string{alpn}
 		}

@@ -31,9 +31,10 @@ type Server struct {
 	ctx    context.Context // of all sessions; ends with Close
 	cancel context.CancelFunc
 
-	watch Observer
-	table admission
-	pace  pace
+	watch   Observer
+	table   admission
+	workers *workers
+	pace    pace
 
 	mu        sync.Mutex
 	closing   bool
@@ -70,6 +71,7 @@ func New(store maildrop.Store, auth Authenticator, opts Options) (*Server, error
 	}
 	s.watch, s.pace = s.opts.Observer, pace{least: s.opts.LoginDelay}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.workers = newWorkers(s.ctx)
 	return s, nil
 }
 
@@ -141,11 +143,7 @@ func (s *Server) start(conn net.Conn, config *tls.Config) {
 		go refuse(conn, config == nil)
 		return
 	}
-	go func() {
-		defer s.done.Done()
-		defer s.leave(ss)
-		ss.run(config)
-	}()
+	go ss.run(config)
 }
 
 // refuse says why and closes, on a connection in clear text.

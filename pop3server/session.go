@@ -50,7 +50,9 @@ type session struct {
 	marked  []bool    // by DELE; nil: none
 
 	deadline  sync.Mutex // held to set the read deadline
+	lineBy    time.Time  // under deadline: when a line must have come
 	drained   bool       // under deadline: the deadline of drain stands
+	rested    bool       // the wait for a line was interrupted, and goes on
 	closing   bool       // the loop ends after this reply
 	linger    bool       // the client may still be sending, see hangUp
 	why       string     // the session ended, for the log
@@ -60,18 +62,64 @@ type session struct {
 
 func newSession(srv *Server, conn net.Conn) *session {
 	s := &session{srv: srv, conn: conn, stream: conn, start: time.Now(), id: rand.Text()[:12]}
-	s.ctx, s.cancel = context.WithCancel(srv.ctx)
+	s.renew()
 	s.rip, s.place = srv.locate(conn.RemoteAddr())
 	s.shown.info = SessionInfo{ID: s.id, Remote: s.rip, State: s.state.String(), Started: s.start}
 	s.log = srv.opts.Logger.With("session", s.id, "rip", s.rip)
 	return s
 }
 
-// run serves the connection and closes it. A panic, in this package or in
-// what plugs into it, ends this session only.
+// Buffers are lent to sessions, which give them back while they wait for a
+// command.
+var (
+	readBuffers  = wire.NewBuffers(readBuffer)
+	writeBuffers = wire.NewBuffers(writeBuffer)
+)
+
+// renew begins a context. That of the login is not kept: each deadline that was
+// derived from it has left something in it.
+func (s *session) renew() {
+	s.shown.mu.Lock()
+	defer s.shown.mu.Unlock()
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.ctx, s.cancel = context.WithCancel(s.srv.ctx)
+	if s.shown.cause != "" {
+		s.cancel()
+	}
+}
+
+// run serves the connection and closes it.
 func (s *session) run(config *tls.Config) {
-	defer s.cancel()
-	defer s.end()
+	s.goOn(func() (rests bool) {
+		s.srv.watch.SessionStarted()
+		if config != nil && !s.handshake(s.ctx, config) {
+			return false
+		}
+		s.did()
+		s.r = readBuffers.Reader(s.stream)
+		s.w = writeBuffers.Writer(deadlineWriter{s})
+		s.greet()
+		return s.converse()
+	})
+}
+
+// goOn serves a part of the session. The last one closes the connection; a
+// session that rests goes on in a new goroutine. A panic, in this package or in
+// what plugs into it, ends this session only.
+func (s *session) goOn(part func() (rests bool)) {
+	rests := false
+	defer func() {
+		if rests {
+			go s.goOn(s.converse)
+			return
+		}
+		defer s.srv.done.Done()
+		defer s.srv.leave(s)
+		defer s.cancel()
+		s.end()
+	}()
 	defer func() {
 		if v := recover(); v != nil {
 			s.srv.panics.Add(1)
@@ -79,24 +127,27 @@ func (s *session) run(config *tls.Config) {
 			s.log.Error("session panicked", "user", s.account.Name, "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
-	s.srv.watch.SessionStarted()
-	if config != nil && !s.handshake(s.ctx, config) {
-		return
-	}
-	s.did()
-	s.r = wire.NewReader(s.stream, readBuffer)
-	s.w = wire.NewWriter(deadlineWriter{s}, writeBuffer)
-	s.greet()
+	rests = part()
+}
+
+// converse answers commands until the session ends, or until its client has
+// been silent for a while. What a goroutine once needed of its stack it keeps,
+// so that the session then rests: thousands that wait need little each.
+func (s *session) converse() (rests bool) {
 	for !s.closing {
-		line, err := s.readLine()
+		line, err := s.await()
+		if err == errRests {
+			return true
+		}
 		if err != nil {
 			s.lost(err)
-			return
+			return false
 		}
 		s.command(s.ctx, line)
 		s.did()
 	}
 	s.w.Flush()
+	return false
 }
 
 // end closes the connection, gives the maildrop back and logs what the
@@ -168,7 +219,7 @@ func (s *session) handshake(ctx context.Context, config *tls.Config) bool {
 	defer cancel()
 	s.srv.shaking(s)
 	conn := tls.Server(s.conn, config)
-	err := conn.HandshakeContext(ctx)
+	err := s.srv.workers.do(func() error { return conn.HandshakeContext(ctx) })
 	s.srv.shaken(s)
 	s.srv.watch.Handshake(err, time.Since(begun))
 	if err != nil {
@@ -182,41 +233,78 @@ func (s *session) handshake(ctx context.Context, config *tls.Config) bool {
 	return true
 }
 
-// readLine waits for the next command line. Before it waits it sends what the
-// client has not got yet, so that replies to pipelined commands leave in one
-// write; while that write waits nothing is read, so that a client that does
-// not read cannot make the server gather replies.
-func (s *session) readLine() ([]byte, error) {
-	return s.readLimited(pop3.MaxCommandLine)
-}
+// errRests says that the session is to be gone on with in a new goroutine.
+var errRests = errors.New("session rests")
 
-func (s *session) readLimited(limit int) ([]byte, error) {
-	if !s.r.HasLine() {
-		if err := s.w.Flush(); err != nil {
+// await waits for the next command line. Its error is errRests where none has
+// come for restAfter; a call after that waits on for the same line.
+func (s *session) await() ([]byte, error) {
+	if !s.rested {
+		if err := s.prepare(restAfter); err != nil {
 			return nil, err
 		}
-		s.setReadDeadline()
 	}
-	line, err := s.r.ReadLine(limit)
-	if err == wire.ErrLineTooLong && limit < pop3.MaxAuthLine && isAuth(s.r.Peek(5)) {
+	s.rested = false
+	line, err := s.r.ReadLine(pop3.MaxCommandLine)
+	if err == wire.ErrLineTooLong && isAuth(s.r.Peek(5)) {
 		line, err = s.r.ReadLine(pop3.MaxAuthLine) // RFC 5034 section 4
+	}
+	if err != nil && timedOut(err) && s.rest() {
+		return nil, errRests
 	}
 	return line, err
 }
 
-// setReadDeadline sets the time by which a whole line must have come. Drain
-// may have set an earlier one, which then stands.
-func (s *session) setReadDeadline() {
-	by := time.Now().Add(s.srv.opts.IdleTimeout)
-	if s.state == pop3.Authorization {
-		by = s.start.Add(s.srv.opts.LoginTimeout)
+// prepare is called before a line is read. If it has not come yet, what the
+// client has not got is sent first, so that replies to pipelined commands leave
+// in one write; while that write waits nothing is read, so that a client that
+// does not read cannot make the server gather replies. The wait for the line
+// is interrupted after a first part, above zero, of the time that it may take.
+func (s *session) prepare(first time.Duration) error {
+	if s.r.HasLine() {
+		return nil
 	}
+	if err := s.w.Flush(); err != nil {
+		return err
+	}
+	s.r.Release()
+	s.w.Release()
+	s.setReadDeadline(first)
+	return nil
+}
+
+// setReadDeadline sets the time by which a whole line must have come. Drain
+// may have set an earlier one, which then stands. With first above zero reads
+// time out then already.
+func (s *session) setReadDeadline(first time.Duration) {
+	now := time.Now()
 	s.deadline.Lock()
 	defer s.deadline.Unlock()
-	if s.drained {
-		by = time.Now().Add(s.drainTime())
+	switch {
+	case s.drained:
+		s.lineBy = now.Add(s.drainTime())
+	case s.state == pop3.Authorization:
+		s.lineBy = s.start.Add(s.srv.opts.LoginTimeout)
+	default:
+		s.lineBy = now.Add(s.srv.opts.IdleTimeout)
+	}
+	by := s.lineBy
+	if soon := now.Add(first); first > 0 && soon.Before(by) {
+		by = soon
 	}
 	s.conn.SetReadDeadline(by)
+}
+
+// rest reports whether the line may still come after a time-out, and sets the
+// deadline for it.
+func (s *session) rest() bool {
+	s.deadline.Lock()
+	defer s.deadline.Unlock()
+	s.rested = time.Now().Before(s.lineBy)
+	if s.rested {
+		s.conn.SetReadDeadline(s.lineBy)
+	}
+	return s.rested
 }
 
 // drain ends the session if no command comes soon. It is called by other
@@ -225,7 +313,8 @@ func (s *session) drain() {
 	s.deadline.Lock()
 	defer s.deadline.Unlock()
 	s.drained = true
-	s.conn.SetReadDeadline(time.Now().Add(s.drainTime()))
+	s.lineBy = time.Now().Add(s.drainTime())
+	s.conn.SetReadDeadline(s.lineBy)
 }
 
 func (s *session) drainTime() time.Duration {
@@ -262,12 +351,25 @@ func timedOut(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// deadlineWriter writes to the session's stream under the WriteTimeout.
+// deadlineWriter writes to the session's stream under the WriteTimeout, which
+// the client has for each writeStep octets.
 type deadlineWriter struct{ s *session }
 
-func (w deadlineWriter) Write(p []byte) (int, error) {
-	w.s.conn.SetWriteDeadline(time.Now().Add(w.s.srv.opts.WriteTimeout))
-	n, err := w.s.stream.Write(p)
-	w.s.show(func(i *SessionInfo) { i.OctetsOut += int64(n) })
-	return n, err
+// Write implements io.Writer.
+func (w deadlineWriter) Write(p []byte) (sent int, err error) {
+	_, inTLS := w.s.stream.(*tls.Conn)
+	for sent < len(p) {
+		step := p[sent:]
+		if inTLS && len(step) > writeStep { // a record; a time-out within one is the end of TLS
+			step = step[:writeStep]
+		}
+		w.s.conn.SetWriteDeadline(time.Now().Add(w.s.srv.opts.WriteTimeout))
+		n, err := w.s.stream.Write(step)
+		sent += n
+		w.s.show(func(i *SessionInfo) { i.OctetsOut += int64(n) })
+		if err != nil && (n < writeStep || !timedOut(err)) {
+			return sent, err
+		}
+	}
+	return sent, nil
 }

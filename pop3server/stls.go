@@ -24,7 +24,7 @@ func (s *session) stls(ctx context.Context, _ argument) error {
 		return errCut
 	}
 	s.ok(textStartTLS)
-	s.setReadDeadline()
+	s.setReadDeadline(0)
 	if s.w.Flush() != nil || !s.handshake(ctx, config) {
 		return errCut
 	}

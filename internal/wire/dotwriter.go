@@ -31,38 +31,76 @@ func (d *DotWriter) Octets() int64 { return d.octets }
 
 // Write implements io.Writer.
 func (d *DotWriter) Write(p []byte) (int, error) {
-	start := 0 // p[start:] is still to be written
-	for i := 0; i < len(p); {
-		if d.bol && p[i] == '.' {
-			d.w.Write(p[start:i])
-			d.w.WriteString(".") // and the dot itself with what follows
-			start = i
+	total := len(p)
+	d.octets += int64(total)
+	for len(p) > 0 {
+		if d.bol {
+			if p = d.lines(p); len(p) == 0 {
+				break
+			}
 		}
-		d.bol = false
-		n := bytes.IndexByte(p[i:], '\n')
-		if n < 0 {
-			d.cr = p[len(p)-1] == '\r'
-			break
-		}
-		if n > 0 {
-			d.cr = p[i+n-1] == '\r'
-		}
-		i += n
-		if !d.cr {
-			d.w.Write(p[start:i])
-			d.w.WriteString("\r\n")
-			d.octets++
-			start = i + 1
-		}
-		i++
-		d.bol, d.cr = true, false
+		p = d.piece(p)
 	}
-	d.octets += int64(len(p))
-	d.w.Write(p[start:])
 	if d.w.err != nil {
 		return 0, d.w.err
 	}
-	return len(p), nil
+	return total, nil
+}
+
+// lines writes the whole lines at the start of p, as far as they fit into the
+// Writer's buffer, and gives the rest. It is the inner loop of every RETR.
+func (d *DotWriter) lines(p []byte) (rest []byte) {
+	if d.w.err != nil {
+		return p
+	}
+	d.w.borrow()
+	buf, size := d.w.buf, d.w.size
+	added := 0
+	for {
+		n := bytes.IndexByte(p, '\n')
+		if n < 0 || len(buf)+n+3 > size { // a dot and CRLF
+			break
+		}
+		if p[0] == '.' {
+			buf = append(buf, '.')
+		}
+		if n > 0 && p[n-1] == '\r' {
+			buf = append(buf, p[:n+1]...)
+		} else {
+			buf = append(append(buf, p[:n]...), '\r', '\n')
+			added++
+		}
+		p = p[n+1:]
+	}
+	d.w.buf = buf
+	d.octets += int64(added)
+	return p
+}
+
+// piece writes the start of p up to the end of a line, or all of it, and gives
+// the rest.
+func (d *DotWriter) piece(p []byte) (rest []byte) {
+	if d.bol && p[0] == '.' {
+		d.w.WriteString(".") // and the dot itself with what follows
+	}
+	n := bytes.IndexByte(p, '\n')
+	if n < 0 {
+		d.w.Write(p)
+		d.bol, d.cr = false, p[len(p)-1] == '\r'
+		return nil
+	}
+	if n > 0 {
+		d.cr = p[n-1] == '\r'
+	}
+	if d.cr {
+		d.w.Write(p[:n+1])
+	} else {
+		d.w.Write(p[:n])
+		d.w.WriteString("\r\n")
+		d.octets++
+	}
+	d.bol, d.cr = true, false
+	return p[n+1:]
 }
 
 // Finish ends the message: a last line without line end gets one, and the

@@ -15,6 +15,11 @@ var ErrLineTooLong = errors.New("line too long")
 // line end, with room to spare.
 const minBuffer = 16
 
+// smallBuffer is what a Reader waits with that has lent its buffer back: a
+// whole command line (RFC 2449 section 4), so that a client that sends one at
+// a time needs no other.
+const smallBuffer = 256
+
 // Reader reads lines and messages from a connection, with one buffer for both.
 type Reader struct {
 	src  io.Reader
@@ -23,6 +28,10 @@ type Reader struct {
 	err  error
 
 	received int64
+
+	lender *Buffers // nil: buf is the Reader's own
+	lent   *[]byte  // by lender; nil: buf is small
+	small  [smallBuffer]byte
 }
 
 // NewReader makes a Reader with a buffer of size octets. The buffer grows
@@ -34,6 +43,18 @@ func NewReader(src io.Reader, size int) *Reader {
 // Reset makes the Reader read from src, and forgets what was buffered.
 func (r *Reader) Reset(src io.Reader) {
 	r.src, r.r, r.w, r.err = src, 0, 0, nil
+}
+
+// Release gives a borrowed buffer back where nothing is in it. Call it before
+// waiting for input that may not come for long.
+func (r *Reader) Release() {
+	if r.lender == nil || r.r < r.w {
+		return
+	}
+	if r.lent != nil {
+		r.lender.give(r.lent)
+	}
+	r.buf, r.lent, r.r, r.w = r.small[:], nil, 0, 0
 }
 
 // Buffered gives the number of octets that were received and not taken yet.
@@ -110,7 +131,9 @@ func (r *Reader) fill(limit int) error {
 		r.r, r.w = 0, 0
 	}
 	if r.w == len(r.buf) {
-		if r.r > 0 {
+		if r.lender != nil && r.lent == nil {
+			r.borrow()
+		} else if r.r > 0 {
 			r.w = copy(r.buf, r.buf[r.r:r.w])
 			r.r = 0
 		} else if len(r.buf) < limit {
@@ -135,6 +158,14 @@ func (r *Reader) fill(limit int) error {
 		}
 	}
 	return io.ErrNoProgress
+}
+
+// borrow takes what is in the small buffer over into a borrowed one.
+func (r *Reader) borrow() {
+	r.lent = r.lender.take()
+	buf := (*r.lent)[:r.lender.size]
+	r.w = copy(buf, r.buf[r.r:r.w])
+	r.buf, r.r = buf, 0
 }
 
 // keep says which errors of a connection last. A deadline that has passed does not:

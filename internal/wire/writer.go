@@ -16,11 +16,14 @@ const held = 1
 // call gives that error.
 type Writer struct {
 	dst  io.Writer
-	buf  []byte
+	buf  []byte // its capacity is 0 while none is borrowed
 	size int
 	done int // buf[:done] ends in a terminator
 	err  error
 	sent int64
+
+	lender *Buffers // nil: buf is the Writer's own
+	lent   *[]byte  // by lender
 }
 
 // NewWriter makes a Writer that gathers up to size octets.
@@ -32,6 +35,23 @@ func NewWriter(dst io.Writer, size int) *Writer {
 // Reset makes the Writer write to dst. What was gathered must have been flushed.
 func (w *Writer) Reset(dst io.Writer) {
 	w.dst, w.buf, w.done, w.err = dst, w.buf[:0], 0, nil
+}
+
+// Release gives a borrowed buffer back where nothing is in it.
+func (w *Writer) Release() {
+	if w.lent == nil || len(w.buf) > 0 {
+		return
+	}
+	w.lender.give(w.lent)
+	w.buf, w.lent = nil, nil
+}
+
+// borrow sees to it that there is a buffer.
+func (w *Writer) borrow() {
+	if cap(w.buf) == 0 {
+		w.lent = w.lender.take()
+		w.buf = (*w.lent)[:0]
+	}
 }
 
 // Buffered gives the number of octets gathered and not sent.
@@ -69,6 +89,7 @@ func (w *Writer) spill() { w.send(max(w.done, len(w.buf)-held)) }
 // Write implements io.Writer: p passes as it is.
 func (w *Writer) Write(p []byte) (int, error) {
 	total := len(p)
+	w.borrow()
 	for len(p) > 0 {
 		if len(w.buf) >= w.size {
 			w.spill()
@@ -86,6 +107,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 // WriteString is Write for a string.
 func (w *Writer) WriteString(s string) (int, error) {
 	total := len(s)
+	w.borrow()
 	for len(s) > 0 {
 		if len(w.buf) >= w.size {
 			w.spill()
@@ -112,6 +134,7 @@ func (w *Writer) Line(parts ...string) {
 // octets, to be filled with append and passed to Write. N is at most the
 // Writer's size less one octet.
 func (w *Writer) Available(n int) []byte {
+	w.borrow()
 	if w.size-len(w.buf) < n {
 		w.spill()
 	}
@@ -124,6 +147,7 @@ func (w *Writer) end(tail string) error {
 	if w.err != nil {
 		return w.err
 	}
+	w.borrow()
 	if len(w.buf)+len(tail) > w.size+slack {
 		w.spill()
 	}
