@@ -37,6 +37,11 @@ type Options struct {
 	// log in with. Empty: clients are not asked for a certificate.
 	ClientCA string
 
+	// TicketKeys is a file with the keys of session tickets, which servers that
+	// are one to their clients share. Empty: keys of this process, another one
+	// each day.
+	TicketKeys string
+
 	// ACME has certificates from an authority. They go before Pairs, which
 	// serve until they are there. Nil: none.
 	ACME *ACME
@@ -173,9 +178,14 @@ func (c *Certificates) Reload() error {
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"pop3"},
 		GetCertificate: c.certificate,
+
+		DynamicRecordSizingDisabled: true, // it is for browsers, which show what came so far
 	}
 	if s.clients != nil {
 		s.config.ClientAuth, s.config.ClientCAs = tls.VerifyClientCertIfGiven, s.clients
+	}
+	if err := c.useTicketKeys(s); err != nil {
+		return err
 	}
 	c.current.Store(s)
 	c.warn()
@@ -248,7 +258,7 @@ func (c *Certificates) Run(ctx context.Context) {
 // signature changes when one of the files does.
 func (c *Certificates) signature() string {
 	var b strings.Builder
-	files := []string{c.opts.ClientCA}
+	files := []string{c.opts.ClientCA, c.opts.TicketKeys}
 	for _, p := range c.opts.Pairs {
 		files = append(files, p.Certificate, p.Key)
 	}

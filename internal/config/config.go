@@ -60,6 +60,7 @@ type Config struct {
 		Key         []string // as many as Certificate
 		ClientCA    string
 		ClientName  string // Email, CommonName or UID
+		TicketKeys  string
 	}
 	ACME struct {
 		Domains    []string

@@ -76,7 +76,7 @@ hostname = "mail.example.org"
 user = "mail"
 group = "mail"
 sandbox = false
-tls = { certificate = "cert.pem", key = "/secret/key.pem", client_ca = "ca.pem", client_name = "cn" }
+tls = { certificate = "cert.pem", key = "/secret/key.pem", client_ca = "ca.pem", client_name = "cn", ticket_keys = "tickets" }
 log.format = "json"
 log.level = "debug"
 [pop3]

@@ -56,6 +56,8 @@ var tlsKeys = []key{
 		doc: "File with the authorities, PEM, whose certificates clients may log in with, by EXTERNAL. Empty: no certificate is asked of a client. Clients without one can still log in with a password."},
 	{name: "tls.client_name", field: func(c *Config) any { return &c.TLS.ClientName }, check: oneOf(Email, CommonName, UID),
 		doc: "What of a client's certificate is the user: \"email\" for the e-mail address among its alternative names, \"cn\" for the common name, \"uid\" for the user id of its subject."},
+	{name: "tls.ticket_keys", field: func(c *Config) any { return &c.TLS.TicketKeys }, path: true,
+		doc: "File with keys of TLS session tickets, 64 hexadecimal digits a line, which servers share so that a client can resume at one what it began at another. The first key makes tickets, those of all are taken. It is read again when it changes. Empty: keys that the server makes itself, a new one each day."},
 
 	{name: "acme.domains", field: func(c *Config) any { return &c.ACME.Domains }, check: hostname,
 		doc: "Names to have certificates for. [] turns ACME off. Not to be used together with tls.certificate."},

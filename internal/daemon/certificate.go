@@ -13,7 +13,7 @@ import (
 // newCertificates opens the configured certificates, or makes one. ListenACME
 // gives the listener for acme.http_listen once it is bound.
 func newCertificates(cfg *config.Config, listenACME func() net.Listener, logger *slog.Logger) (*certs.Certificates, error) {
-	opts := certs.Options{ClientCA: cfg.TLS.ClientCA, Logger: logger}
+	opts := certs.Options{ClientCA: cfg.TLS.ClientCA, TicketKeys: cfg.TLS.TicketKeys, Logger: logger}
 	for i, file := range cfg.TLS.Certificate {
 		opts.Pairs = append(opts.Pairs, certs.Pair{Certificate: file, Key: cfg.TLS.Key[i]})
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/poplin-mail/poplin/internal/certs"
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/directory"
 	"github.com/poplin-mail/poplin/internal/process"
@@ -28,6 +29,9 @@ func CheckFiles(cfg *config.Config) []error {
 		}
 	}
 	note("tls.client_ca", checkAuthorities(cfg.TLS.ClientCA))
+	if cfg.TLS.TicketKeys != "" {
+		note("tls.ticket_keys", certs.CheckTicketKeys(cfg.TLS.TicketKeys))
+	}
 	if len(cfg.ACME.Domains) > 0 {
 		note("acme.server_ca", checkAuthorities(cfg.ACME.ServerCA))
 	}
