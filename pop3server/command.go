@@ -161,21 +161,42 @@ func (s *session) check(form args, rest string, given bool) (argument, error) {
 		}
 		return argument{text: rest}, nil
 	}
-	fields := strings.FieldsFunc(strings.TrimRight(rest, "\t "), func(r rune) bool { return r == ' ' })
+	fields, count := numbers(rest)
 	switch {
-	case form == noArgument && len(fields) == 0, form == anyMessage && len(fields) == 0:
+	case form == noArgument && count == 0, form == anyMessage && count == 0:
 		return argument{}, nil
 	case form == noArgument:
 		return argument{}, errArgumentSurplus
+	case form == topLines && count != len(fields):
+		return argument{}, errTop
 	case form == topLines:
 		return s.checkTop(fields)
-	case len(fields) == 0:
+	case count == 0:
 		return argument{}, errNumberMissing
-	case len(fields) > 1:
+	case count > 1:
 		return argument{}, errArgumentSurplus
 	}
 	n, err := s.checkNumber(fields[0])
 	return argument{n: n}, err
+}
+
+// numbers gives the first two fields of what blanks separate, and how many
+// there are, as far as three. Tabs are tolerated at the end.
+func numbers(rest string) (fields [2]string, count int) {
+	rest = strings.TrimRight(rest, "\t ")
+	for count <= len(fields) {
+		rest = strings.TrimLeft(rest, " ")
+		if rest == "" {
+			break
+		}
+		field, behind, _ := strings.Cut(rest, " ")
+		if count < len(fields) {
+			fields[count] = field
+		}
+		count++
+		rest = behind
+	}
+	return fields, count
 }
 
 // checkNumber reads the number of a message that is there and not marked.
@@ -190,10 +211,7 @@ func (s *session) checkNumber(field string) (int, error) {
 	return n, nil
 }
 
-func (s *session) checkTop(fields []string) (argument, error) {
-	if len(fields) != 2 {
-		return argument{}, errTop
-	}
+func (s *session) checkTop(fields [2]string) (argument, error) {
 	lines, ok := pop3.ParseCount(fields[1])
 	if !ok {
 		return argument{}, errTop

@@ -159,6 +159,8 @@ func (s *session) end() {
 		Duration: time.Since(s.start).Round(time.Microsecond), Reason: s.why}
 	if s.r != nil {
 		sum.OctetsIn = s.r.Received()
+		s.r.Release()
+		s.w.Release()
 	}
 	s.srv.watch.SessionEnded(sum)
 	s.log.Info("session ended", "user", s.account.Name, "reason", s.why, "state", s.state.String(),

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"hash"
 	"sync"
 	"time"
 )
@@ -22,7 +23,7 @@ const maxCached = 10_000
 //
 // Checks of one sum that come at the same time are computed once.
 type cache struct {
-	key  [32]byte // of this process
+	key  *sumKey // of this process
 	time time.Duration
 
 	mu      sync.Mutex
@@ -41,30 +42,47 @@ type flight struct {
 }
 
 func newCache(d time.Duration) *cache {
-	c := &cache{time: d, right: make(map[checkSum]time.Time), flights: make(map[checkSum]*flight)}
-	rand.Read(c.key[:]) // never fails
+	var key [32]byte
+	rand.Read(key[:]) // never fails
+	c := &cache{key: newSumKey(key[:]), time: d, right: make(map[checkSum]time.Time), flights: make(map[checkSum]*flight)}
 	return c
 }
 
 // sum is over the parts with their lengths.
-func (c *cache) sum(source int, parts ...string) checkSum {
-	var s checkSum
-	keyedSum(c.key[:], uint64(source), parts...).Sum(s[:0])
-	return s
+func (c *cache) sum(source int, parts ...string) checkSum { return c.key.sum(uint64(source), parts...) }
+
+// sumKey makes keyed sums.
+type sumKey struct {
+	pool sync.Pool // of *summer
 }
 
-// keyedSum is HMAC-SHA256 over a number and texts, each with its length.
-func keyedSum(key []byte, number uint64, parts ...string) interface{ Sum([]byte) []byte } {
-	h := hmac.New(sha256.New, key)
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], number)
-	h.Write(n[:])
+// summer is a hash under the key, with room for what it hashes.
+type summer struct {
+	mac  hash.Hash
+	text []byte
+	out  checkSum
+}
+
+func newSumKey(key []byte) *sumKey {
+	k := &sumKey{}
+	k.pool.New = func() any { return &summer{mac: hmac.New(sha256.New, key)} }
+	return k
+}
+
+// sum is HMAC-SHA256 over a number and texts, each with its length.
+func (k *sumKey) sum(number uint64, parts ...string) checkSum {
+	s := k.pool.Get().(*summer)
+	defer k.pool.Put(s)
+	s.text = binary.BigEndian.AppendUint64(s.text[:0], number)
 	for _, p := range parts {
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		h.Write(n[:])
-		h.Write([]byte(p))
+		s.text = binary.BigEndian.AppendUint64(s.text, uint64(len(p)))
+		s.text = append(s.text, p...)
 	}
-	return h
+	s.mac.Reset()
+	s.mac.Write(s.text)
+	s.mac.Sum(s.out[:0])
+	clear(s.text) // there may be a password in it
+	return s.out
 }
 
 // do reports whether a password is right: it is remembered to be, or compute

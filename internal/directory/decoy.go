@@ -51,8 +51,8 @@ func (k *known) of(at int) *secret {
 
 // pick gives a number below n for a name, the same one each time.
 func (d *Directory) pick(what, name string, n int) int {
-	s := keyedSum(d.key, 0, what, fold(name)).Sum(nil)
-	return int(binary.BigEndian.Uint64(s) % uint64(n))
+	s := d.sums.sum(0, what, fold(name))
+	return int(binary.BigEndian.Uint64(s[:]) % uint64(n))
 }
 
 // decoy is what a login without a user is checked against: one of the two.

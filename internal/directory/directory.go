@@ -71,7 +71,7 @@ type TokenSource interface {
 type Directory struct {
 	opts    Options
 	log     *slog.Logger
-	key     []byte // Options.Key, or a random one
+	sums    *sumKey // under Options.Key, or a random one
 	known   []known
 	masters *PasswdFile            // nil: none
 	apps    *watched[appPasswords] // nil: none
@@ -108,12 +108,14 @@ func New(opts Options) (*Directory, error) {
 	if !slices.Contains([]string{clientEmail, clientCN, clientUID}, opts.ClientName) {
 		return nil, fmt.Errorf("a client certificate's name is %q, %q or %q, not %q", clientEmail, clientCN, clientUID, opts.ClientName)
 	}
-	d := &Directory{opts: opts, log: opts.Logger, key: opts.Key, known: make([]known, len(opts.Sources)),
+	d := &Directory{opts: opts, log: opts.Logger, known: make([]known, len(opts.Sources)),
 		gate: newGate(hashMemory), cache: newCache(opts.CacheTime)}
-	if len(d.key) == 0 {
-		d.key = make([]byte, 32)
-		rand.Read(d.key) // never fails
+	key := opts.Key
+	if len(key) == 0 {
+		key = make([]byte, 32)
+		rand.Read(key) // never fails
 	}
+	d.sums = newSumKey(key)
 	if opts.Master != "" {
 		var err error
 		if d.masters, err = openMasters(opts.Master, opts.MasterMark, opts.Logger); err != nil {

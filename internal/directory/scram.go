@@ -70,8 +70,8 @@ func (d *Directory) salt(hash sasl.Hash, name string, n int) []byte {
 // octets gives n octets for a name, which the key of the installation alone
 // decides.
 func (d *Directory) octets(what string, hash sasl.Hash, name string, n int) []byte {
-	seed := keyedSum(d.key, 1, what, string(hash), fold(name)).Sum(nil)
-	out, err := hkdf.Expand(sha256.New, seed, "", n)
+	seed := d.sums.sum(1, what, string(hash), fold(name))
+	out, err := hkdf.Expand(sha256.New, seed[:], "", n)
 	if err != nil {
 		panic(err) // n is at most maxSalt or the size of a hash
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -27,6 +28,9 @@ type digest [16]byte
 // pairs remembers which users have logged in from which networks.
 type pairs struct {
 	key   []byte
+	mac   hash.Hash        // under key; made when it is first needed
+	text  []byte           // room for what is hashed
+	sum   []byte           // and for the hash
 	last  map[digest]int64 // the day of the last login, since 1970
 	dirty bool
 }
@@ -81,13 +85,16 @@ func readPairs(path string) (*pairs, error) {
 
 func day(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
 
-// digest hashes a name, or a name and a network.
+// digest hashes a name, or a name and a network. It is called under Guard.mu.
 func (p *pairs) digest(username, network string) digest {
-	mac := hmac.New(sha256.New, p.key)
-	mac.Write([]byte(username))
-	mac.Write([]byte{0})
-	mac.Write([]byte(network))
-	return digest(mac.Sum(nil)[:len(digest{})])
+	if p.mac == nil {
+		p.mac = hmac.New(sha256.New, p.key)
+	}
+	p.mac.Reset()
+	p.text = append(append(append(p.text[:0], username...), 0), network...)
+	p.mac.Write(p.text)
+	p.sum = p.mac.Sum(p.sum[:0])
+	return digest(p.sum)
 }
 
 // has reports whether the pair is known.
