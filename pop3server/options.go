@@ -111,6 +111,7 @@ const (
 	writeBuffer = 64 << 10 // replies that leave together
 	writeStep   = 16 << 10 // of those, what the WriteTimeout is for; a full TLS record
 	copyBuffer  = 32 << 10 // what is read of a stored message at a time
+	topBuffer   = 4 << 10  // and at first for TOP: few headers are longer
 
 	maxBadBeforeLogin = 3  // unknown commands: an HTTP client has more
 	maxBadAfterLogin  = 20 // unknown commands: a person at a keyboard has fewer

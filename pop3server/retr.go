@@ -41,10 +41,14 @@ func (s *session) send(ctx context.Context, n int, want int64, cut func(io.Reade
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
 	dot := s.w.Dot()
-	for {
-		got, err := body.Read(*buf)
+	part := *buf
+	if want < 0 {
+		part = part[:topBuffer]
+	}
+	for ; ; part = *buf {
+		got, err := body.Read(part)
 		if got > 0 {
-			if _, err := dot.Write((*buf)[:got]); err != nil {
+			if _, err := dot.Write(part[:got]); err != nil {
 				s.lost(err)
 				return errCut
 			}

@@ -98,6 +98,7 @@ type file struct {
 	sys    system
 	fd     int
 	name   string
+	left   int64 // octets to come, where it was said how many there are
 	closed bool
 }
 
@@ -115,6 +116,9 @@ func (f *file) Read(p []byte) (int, error) {
 	}
 	if n == 0 {
 		return 0, io.EOF
+	}
+	if f.left -= int64(n); f.left == 0 { // saves the read that says so
+		return n, io.EOF
 	}
 	return n, nil
 }

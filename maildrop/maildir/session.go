@@ -111,7 +111,7 @@ func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 // one in its room; it is served only if its size is the one announced, as
 // after a touch or a rename.
 func (s *session) serve(ctx context.Context, r *record, fd int, st *unix.Stat_t) (io.ReadCloser, error) {
-	opened := &file{sys: s.sys, fd: fd, name: r.name}
+	opened := &file{sys: s.sys, fd: fd, name: r.name, left: st.Size}
 	if r.unchanged(st) {
 		return opened, nil
 	}
