@@ -143,7 +143,7 @@ func (s *Server) start(conn net.Conn, config *tls.Config) {
 		go refuse(conn, config == nil)
 		return
 	}
-	go ss.run(config)
+	s.workers.run(func() { ss.run(config) })
 }
 
 // refuse says why and closes, on a connection in clear text.

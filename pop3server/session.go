@@ -106,7 +106,7 @@ func (s *session) run(config *tls.Config) {
 }
 
 // goOn serves a part of the session. The last one closes the connection; a
-// session that rests goes on in a new goroutine. A panic, in this package or in
+// session that rests leaves its worker, and goes on in a goroutine of its own. A panic, in this package or in
 // what plugs into it, ends this session only.
 func (s *session) goOn(part func() (rests bool)) {
 	rests := false
@@ -131,8 +131,9 @@ func (s *session) goOn(part func() (rests bool)) {
 }
 
 // converse answers commands until the session ends, or until its client has
-// been silent for a while. What a goroutine once needed of its stack it keeps,
-// so that the session then rests: thousands that wait need little each.
+// been silent for a while. What a goroutine has needed of its stack it keeps, so
+// that the session then rests in a new one: thousands that wait need little
+// each.
 func (s *session) converse() (rests bool) {
 	for !s.closing {
 		line, err := s.await()
@@ -221,7 +222,7 @@ func (s *session) handshake(ctx context.Context, config *tls.Config) bool {
 	defer cancel()
 	s.srv.shaking(s)
 	conn := tls.Server(s.conn, config)
-	err := s.srv.workers.do(func() error { return conn.HandshakeContext(ctx) })
+	err := conn.HandshakeContext(ctx)
 	s.srv.shaken(s)
 	s.srv.watch.Handshake(err, time.Since(begun))
 	if err != nil {
