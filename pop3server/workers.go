@@ -1,10 +1,15 @@
 package pop3server
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
-// maxIdleWorkers is how many workers wait for work at most. More come when
-// there is more to do, and end with it.
-const maxIdleWorkers = 32
+// Workers without work.
+const (
+	maxIdleWorkers = 32          // as many wait at most: more come when there is more to do, and end with it
+	workerIdle     = time.Second // they wait no longer
+)
 
 // workers are goroutines that serve sessions one after another, on stacks that
 // have grown already: a new goroutine's would be copied again and again until a
@@ -30,18 +35,23 @@ func (w *workers) run(f func()) {
 
 // work calls f, and more of them as long as few others wait for one.
 func (w *workers) work(f func()) {
-	for {
+	timer := time.NewTimer(workerIdle)
+	defer timer.Stop()
+	for f != nil {
 		f()
 		select {
 		case w.idle <- struct{}{}:
 		default:
 			return
 		}
+		timer.Reset(workerIdle)
 		select {
 		case f = <-w.jobs:
-			<-w.idle
+		case <-timer.C:
+			f = nil
 		case <-w.end.Done():
-			return
+			f = nil
 		}
+		<-w.idle
 	}
 }

@@ -111,6 +111,6 @@ func (d *Daemon) Serve(l *Listeners) {
 		})
 	}
 	d.serving.Go(func() { d.certs.Run(ctx) })
-	d.serving.Go(func() { newUpkeep().run(ctx) })
+	d.serving.Go(func() { new(upkeep).run(ctx) })
 	d.serving.Go(func() { d.expireDaily(ctx) })
 }

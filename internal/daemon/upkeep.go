@@ -2,95 +2,83 @@ package daemon
 
 import (
 	"context"
-	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
 )
 
 const (
-	// heapRoom is the garbage that may gather at least before it is collected.
-	// Go lets as much gather as is in use, which for a server with few sessions
-	// is little: it would collect many times a second.
-	heapRoom = 32 << 20
-
 	// tendEvery is how often memory is looked after.
 	tendEvery = time.Second / 2
 
 	// tidyEvery is how often at most the garbage of a quiet server is collected.
 	tidyEvery = 5 * time.Second
 
-	// tidyLeast is how much of it there must be: a quarter of what is in use,
-	// and this.
+	// tidyLeast is how much of it there must be, in octets: this, and a quarter
+	// of what is in use.
 	tidyLeast = 8 << 20
+
+	// quietLooks is how many looks in a row must find that hardly anything was
+	// allocated. Until then sessions have come to rest.
+	quietLooks = 3
 )
 
-// upkeep has the garbage of the program collected less often than Go would
-// where there is little in use, and once more when the work is done: of
-// thousands of sessions that only wait, what their logins took goes back to the
-// machine at once, and not at some later collection.
+// upkeep gives memory back to the machine when the work is done: what the
+// logins of thousands of sessions took, which then only wait, would otherwise
+// be kept until Go's next collection, which on a quiet server is minutes away.
 type upkeep struct {
-	tuned     bool // the operator says in GOGC how often
-	percent   int
-	allocated uint64 // octets until the last look
-	quiet     int    // looks in a row at which little had been allocated
-	tidied    time.Time
-	samples   []metrics.Sample
+	looked uint64 // octets allocated until the last look
+	quiet  int    // looks in a row at which little had been allocated
+	tidied time.Time
 }
 
-// The order of upkeep.samples.
-const (
-	liveOctets = iota // in use as the last collection found it
-	heapOctets        // in use, and garbage
-	freeOctets        // neither, and not given back
-	allocated         // since the start
-)
-
-func newUpkeep() *upkeep {
-	return &upkeep{tidied: time.Now(), tuned: os.Getenv("GOGC") != "", percent: 100, samples: []metrics.Sample{
-		liveOctets: {Name: "/gc/heap/live:bytes"},
-		heapOctets: {Name: "/memory/classes/heap/objects:bytes"},
-		freeOctets: {Name: "/memory/classes/heap/free:bytes"},
-		allocated:  {Name: "/gc/heap/allocs:bytes"},
-	}}
+// usage is what a look finds, in octets.
+type usage struct {
+	live      uint64 // in use as the last collection found it
+	heap      uint64 // in use, and garbage
+	free      uint64 // neither, and not given back
+	allocated uint64 // since the start
 }
 
 // run looks after memory until ctx ends.
-func (m *upkeep) run(ctx context.Context) {
-	if m.tuned {
-		return
-	}
-	defer debug.SetGCPercent(debug.SetGCPercent(m.percent))
+func (u *upkeep) run(ctx context.Context) {
 	ticker := time.NewTicker(tendEvery)
 	defer ticker.Stop()
+	u.tidied = time.Now() // what the start takes is little
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/gc/heap/allocs:bytes"},
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			metrics.Read(m.samples)
-			value := func(i int) uint64 { return m.samples[i].Value.Uint64() }
-			if percent := gcPercent(value(liveOctets)); percent != m.percent {
-				m.percent = percent
-				debug.SetGCPercent(percent)
-			}
-			live := value(liveOctets)
-			if fresh := value(allocated) - m.allocated; fresh <= max(tidyLeast/8, live/64) {
-				m.quiet++
-			} else {
-				m.quiet = 0
-			}
-			m.allocated = value(allocated)
-			spare := value(heapOctets) - min(live, value(heapOctets)) + value(freeOctets)
-			if m.quiet >= 3 && now.Sub(m.tidied) >= tidyEvery && spare >= max(tidyLeast, live/4) {
+			metrics.Read(samples)
+			of := func(i int) uint64 { return samples[i].Value.Uint64() }
+			if u.untidy(now, usage{of(0), of(1), of(2), of(3)}) {
 				debug.FreeOSMemory()
-				m.tidied = now
 			}
 		}
 	}
 }
 
-// gcPercent gives the GOGC that leaves heapRoom, or Go's own.
-func gcPercent(live uint64) int {
-	return max(100, int(heapRoom*100/max(live, heapRoom/16)))
+// untidy tells whether memory is to be collected and given back now.
+func (u *upkeep) untidy(now time.Time, m usage) bool {
+	fresh := m.allocated - u.looked
+	u.looked = m.allocated
+	if u.quiet++; fresh > max(tidyLeast/8, m.live/64) {
+		u.quiet = 0
+	}
+	spare := m.free
+	if m.heap > m.live {
+		spare += m.heap - m.live
+	}
+	if u.quiet < quietLooks || now.Sub(u.tidied) < tidyEvery || spare < max(tidyLeast, m.live/4) {
+		return false
+	}
+	u.tidied = now
+	return true
 }
