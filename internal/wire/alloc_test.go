@@ -27,6 +27,9 @@ func TestAllocations(t *testing.T) {
 	src := &loop{data: onWire}
 	r := NewReader(src, 16*1024)
 	commands := NewReader(&loop{data: []byte("RETR 12345\r\nDELE 12345\r\n")}, 512)
+	buffers := NewBuffers(1024)
+	borrowing := buffers.Writer(io.Discard)
+	lent := buffers.Reader(&loop{data: bytes.Repeat([]byte("NOOP\r\n"), 100)})
 	top := bytes.NewReader(stored)
 	buf := make([]byte, 4096)
 	for _, tt := range []struct {
@@ -59,6 +62,15 @@ func TestAllocations(t *testing.T) {
 			if line, err := commands.ReadLine(255); len(line) != 10 || err != nil {
 				t.Fatal(err)
 			}
+		}},
+		{"borrowing", 0, func() {
+			for range 60 {
+				lent.ReadLine(255)
+			}
+			lent.Release()
+			borrowing.Line("+OK")
+			borrowing.Flush()
+			borrowing.Release()
 		}},
 		{"SizeCounter", 0, func() {
 			var c SizeCounter
