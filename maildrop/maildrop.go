@@ -85,6 +85,26 @@ type Maildrop interface {
 	Close() error
 }
 
+// Lister is a Maildrop whose listing can be had without a Message for each
+// message, which takes much room where there are many. It says what Messages
+// does.
+type Lister interface {
+	Maildrop
+
+	// Totals gives the number of messages and the sum of their sizes.
+	Totals() (messages int, octets int64)
+
+	// Size gives the size of the message with index i in Messages.
+	Size(i int) int64
+
+	// UID gives its unique-id.
+	UID(i int) string
+
+	// UIDs gives of each message its index plus 1 in decimal, a blank, the
+	// unique-id and CRLF.
+	UIDs() string
+}
+
 // Message is one message of a Maildrop.
 type Message struct {
 	// UID is the unique-id: 1 to 70 octets of 0x21 to 0x7E, different for

@@ -14,10 +14,8 @@ import (
 // index knows first, in its order, then the others, oldest first. So numbers
 // grow with age, and what is new comes last even where its name is old.
 func arrange(records, old []record, names *uidl) []record {
-	slices.SortFunc(records, func(a, b record) int {
-		return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.base(), b.base()), cmp.Compare(a.ino, b.ino))
-	})
-	assign(records, old, names)
+	slices.SortFunc(records, byAge)
+	assign(records, old, names, func(string) bool { return false })
 	position := make(map[string]int, len(old))
 	for i := range old {
 		position[old[i].uid] = i
@@ -40,18 +38,23 @@ func arrange(records, old []record, names *uidl) []record {
 	return ordered
 }
 
-// assign gives UIDs. In order of precedence a file has: the one taken over
+// byAge orders messages that are new.
+func byAge(a, b record) int {
+	return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.base(), b.base()), cmp.Compare(a.ino, b.ino))
+}
+
+// assign gives UIDs that are not taken by other messages. In order of precedence a file has: the one taken over
 // for its name, the one that its name makes, and where another has that, a
 // hash. The index matters only between files of one name, so that each keeps
 // what it had.
-func assign(records, old []record, names *uidl) {
+func assign(records, old []record, names *uidl, other func(uid string) bool) {
 	remembered := make(map[identity]string, len(old))
 	for _, r := range old {
 		remembered[identity{r.base(), r.ino}] = r.uid
 	}
 	taken := make(map[string]bool, len(records))
 	give := func(r *record, uid string) {
-		if r.uid == "" && uid != "" && !taken[uid] {
+		if r.uid == "" && uid != "" && !taken[uid] && !other(uid) {
 			r.uid = uid
 			taken[uid] = true
 		}

@@ -243,7 +243,7 @@ func (s *session) Kept(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	assign(records, nil, names)
+	assign(records, nil, names, func(string) bool { return false })
 	uids := make([]string, len(records))
 	for i := range records {
 		uids[i] = records[i].uid

@@ -1,53 +1,178 @@
 package maildir
 
 import (
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/poplin-mail/poplin/maildrop"
 )
 
-// BenchmarkOpen logs in to a Maildir of 1,000 and of 10,000 messages of 2 kB:
-// cold without an index, warm with one after a change, poll unchanged.
+var million = flag.Bool("million", false, "benchmarks of Maildirs with a million messages too")
+
+// counts are the numbers of messages that benchmarks have.
+func counts() []int {
+	all := []int{10, 1000, 10_000, 100_000}
+	if *million {
+		all = append(all, 1_000_000)
+	}
+	return all
+}
+
+// benchBox makes a Maildir of that many messages in new/, with names as
+// Postfix makes them. What is in it is old enough to be believed.
+func benchBox(b *testing.B, count, size int) *box {
+	box := newBox(b, Options{})
+	box.Store.sys = kernel{}
+	box.settling = 1 // so that a bench need not wait
+	fillMany(b, box, count, size)
+	return box
+}
+
+// fillMany adds messages.
+func fillMany(b *testing.B, box *box, count, size int) {
+	line := strings.Repeat("0123456789", 6) + "\n"
+	content := []byte(strings.Repeat(line, size/len(line)+1)[:size])
+	for i := range count {
+		name := fmt.Sprintf("%d.V801I%xM%06d.mx1", 1700000000+i/8, 0x100000+i, i*7919%1_000_000)
+		if err := os.WriteFile(filepath.Join(box.path, "new", name), content, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func (b *box) login(t *testing.B, count int) maildrop.Maildrop {
+	m, err := b.Store.Open(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := m.(maildrop.Lister).Totals(); n != count {
+		t.Fatalf("%d messages, want %d", n, count)
+	}
+	return m
+}
+
+// BenchmarkOpen logs in and out: unchanged, with the index in memory or only
+// on disk; with one new message since; and all read again for want of it.
 func BenchmarkOpen(b *testing.B) {
-	for _, count := range []int{1000, 10_000} {
-		box := newBox(b, Options{})
-		box.Store.sys = kernel{}
-		content := strings.Repeat("0123456789012345678901234567890\n", 64)
-		for i := range count {
-			name := fmt.Sprintf("%d.M%06dP1.host", 1700000000+i, i)
-			if err := os.WriteFile(filepath.Join(box.path, "new", name), []byte(content), 0o600); err != nil {
-				b.Fatal(err)
+	for _, count := range counts() {
+		box := benchBox(b, count, 1000)
+		box.login(b, count).Close()
+		settle()
+		box.login(b, count).Close()
+		b.Run(fmt.Sprintf("%d/memory", count), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				box.login(b, count).Close()
 			}
-		}
-		login := func(b *testing.B) {
-			m, err := box.Open(b.Context(), user)
-			if err != nil || len(m.Messages()) != count {
-				b.Fatalf("Open: %v", err)
+			b.ReportMetric(float64(box.cache.used)/float64(count), "octets/message")
+		})
+		b.Run(fmt.Sprintf("%d/disk", count), func(b *testing.B) {
+			for b.Loop() {
+				box.cache.drop(box.path)
+				box.login(b, count).Close()
 			}
-			m.Close()
+		})
+		b.Run(fmt.Sprintf("%d/new", count), func(b *testing.B) {
+			n := count
+			for b.Loop() {
+				n++
+				name := fmt.Sprintf("18%08d.M1P1.host", n)
+				if err := os.WriteFile(filepath.Join(box.path, "tmp", name), []byte("x\n"), 0o600); err != nil {
+					b.Fatal(err)
+				}
+				box.rename("tmp/"+name, "new/"+name)
+				box.login(b, n).Close()
+			}
+			for ; n > count; n-- {
+				box.remove(fmt.Sprintf("new/18%08d.M1P1.host", n))
+			}
+		})
+		if count > 10_000 {
+			continue
 		}
-		b.Run(fmt.Sprintf("%d/cold", count), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%d/lost", count), func(b *testing.B) {
 			for b.Loop() {
 				os.Remove(filepath.Join(box.path, indexName))
-				login(b)
+				box.login(b, count).Close()
 			}
 		})
-		b.Run(fmt.Sprintf("%d/warm", count), func(b *testing.B) {
-			box.settling = 1 << 60
-			login(b)
-			for b.Loop() {
-				login(b)
+	}
+}
+
+// settle waits until the directories are old enough for a listing to be exact.
+func settle() { time.Sleep(2 * tick) }
+
+// BenchmarkFirstSight reads 10,000 messages of 10 kB whose sizes are unknown.
+func BenchmarkFirstSight(b *testing.B) {
+	const count = 10_000
+	box := benchBox(b, count, 10_000)
+	settle()
+	b.SetBytes(count * 10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		os.Remove(filepath.Join(box.path, indexName))
+		box.login(b, count).Close()
+	}
+}
+
+// BenchmarkUIDs and sizes, as UIDL and LIST ask for them.
+func BenchmarkListing(b *testing.B) {
+	const count = 100_000
+	records := make([]record, count)
+	for i := range records {
+		name := fmt.Sprintf("%d.V801I%xM%06d.mx1", 1700000000+i/8, 0x100000+i, i*7919%1_000_000)
+		records[i] = record{entry: entry{name: name}, ino: uint64(i), octets: 1000, size: 1010, uid: name}
+	}
+	s := &session{catalog: newCatalog(records)}
+	b.Run("UIDs", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			io.WriteString(io.Discard, s.UIDs())
+		}
+	})
+	b.Run("sizes", func(b *testing.B) {
+		b.ReportAllocs()
+		var sum int64
+		for b.Loop() {
+			for i := range count {
+				sum += s.Size(i)
 			}
-		})
-		b.Run(fmt.Sprintf("%d/poll", count), func(b *testing.B) {
-			box.settling = 0
-			login(b)
-			for b.Loop() {
-				login(b)
-			}
-		})
+		}
+	})
+	b.Run("messages", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.messages()
+		}
+	})
+}
+
+// BenchmarkRemove removes 1,000 of 1,000 messages.
+func BenchmarkRemove(b *testing.B) {
+	const count = 1000
+	box := newBox(b, Options{})
+	box.Store.sys = kernel{}
+	marked := make([]int, count)
+	for i := range marked {
+		marked[i] = i
+	}
+	for b.Loop() {
+		b.StopTimer()
+		fillMany(b, box, count, 4000)
+		m := box.login(b, count)
+		b.StartTimer()
+		if err := m.Remove(b.Context(), marked); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		m.Close()
+		b.StartTimer()
 	}
 }
 

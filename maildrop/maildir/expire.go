@@ -22,9 +22,10 @@ func (s *Store) Expire(ctx context.Context, name string, before time.Time, dry b
 	ses := m.(*session)
 	ses.sweep(time.Now())
 	var marked []int
-	for i := range ses.records {
-		if r := &ses.records[i]; time.Unix(0, max(r.when, r.mtime)).Before(before) {
-			marked = append(marked, i)
+	k := ses.cursor(0)
+	for it := (item{}); k.next(&it); {
+		if r := ses.catalog.record(&it); time.Unix(0, max(r.when, r.mtime)).Before(before) {
+			marked = append(marked, k.at-1)
 			old.Octets += r.octets
 			old.Messages++
 		}

@@ -16,9 +16,10 @@ type folder struct {
 	name string // its path, for messages to people
 	sys  system
 	top  int    // the folder itself
-	dirs [2]int // new/ and cur/, by place
+	dirs [2]int // new/ and cur/, by place; -1 until openDirs
 
-	settling time.Duration
+	settling    time.Duration
+	journalFrom int64
 }
 
 // place tells new/ from cur/.
@@ -31,9 +32,22 @@ const (
 
 func (p place) String() string { return [...]string{"new", "cur"}[p] }
 
-// openFolder opens the Maildir at parts below the root. With create, what is
-// missing below the root is made, durably.
+// openFolder opens the Maildir at parts below the root, with new/ and cur/.
+// With create, what is missing below the root is made, durably.
 func (s *Store) openFolder(parts []string, create bool) (*folder, error) {
+	f, err := s.openTop(parts, create)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.openDirs(); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// openTop opens the folder at parts, and leaves new/ and cur/ to openDirs.
+func (s *Store) openTop(parts []string, create bool) (*folder, error) {
 	path := filepath.Join(append([]string{s.path.root}, parts...)...)
 	root, err := os.OpenRoot(s.path.root)
 	if missing(err) {
@@ -118,19 +132,29 @@ func (s *Store) openParts(root *os.Root, path string, create bool) (*folder, err
 		return nil, temporary("Maildir "+path, err)
 	}
 	defer top.Close()
-	f := &folder{name: path, sys: s.sys, top: -1, dirs: [2]int{-1, -1}, settling: s.settling}
+	f := &folder{name: path, sys: s.sys, top: -1, dirs: [2]int{-1, -1}, settling: s.settling, journalFrom: s.journalFrom}
 	f.top, err = s.sys.open(int(top.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err == nil && create {
 		err = f.make()
-	}
-	for p := inNew; p <= inCur && err == nil; p++ {
-		f.dirs[p], err = s.sys.open(f.top, p.String(), unix.O_RDONLY|unix.O_DIRECTORY)
 	}
 	if err != nil {
 		f.close()
 		return nil, explain(path, err)
 	}
 	return f, nil
+}
+
+// openDirs opens new/ and cur/, if they are not open yet.
+func (f *folder) openDirs() (err error) {
+	for p := inNew; p <= inCur && err == nil; p++ {
+		if f.dirs[p] < 0 {
+			f.dirs[p], err = f.sys.open(f.top, p.String(), unix.O_RDONLY|unix.O_DIRECTORY)
+		}
+	}
+	if err != nil {
+		return explain(f.name, err)
+	}
+	return nil
 }
 
 // make makes what is missing in the folder. Where new/ and cur/ are, open takes
@@ -186,6 +210,23 @@ func (s *Store) open(parts []string) (*folder, error) {
 		return s.openFolder(parts, true)
 	}
 	return f, err
+}
+
+// enter is open, but leaves new/ and cur/ to openDirs, once it has seen them: a
+// session that only asks what there is needs them not.
+func (s *Store) enter(parts []string) (*folder, error) {
+	f, err := s.openTop(parts, false)
+	if err == nil {
+		if _, err = f.stamps(); err == nil {
+			return f, nil
+		}
+		f.close()
+		err = explain(f.name, err)
+	}
+	if missing(err) && s.create {
+		return s.openFolder(parts, true)
+	}
+	return nil, err
 }
 
 // close closes the descriptors. Nothing was written through them, so their

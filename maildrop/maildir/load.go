@@ -1,7 +1,6 @@
 package maildir
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -20,9 +19,14 @@ type identity struct {
 }
 
 // load finds the messages of a Maildir, in order, with sizes and UIDs, and
-// keeps the index up to date. It reads the files that the index does not know.
-func (s *Store) load(ctx context.Context, f *folder) ([]record, error) {
-	old := f.readIndex()
+// keeps the index up to date. Where the stamps are those of the index, and it
+// is settled, no directory is read; and where memory holds what the file of
+// the index does, no file. The session lock must be held.
+func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
+	old, err := s.remembered(f)
+	if err != nil {
+		return nil, err
+	}
 	mark, err := s.takeOver(f, old)
 	if err != nil {
 		return nil, err
@@ -31,97 +35,185 @@ func (s *Store) load(ctx context.Context, f *folder) ([]record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if old.settled && old.stamps == present && old.mark == mark {
-		return old.records, nil
+	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark {
+		s.cache.put(f.name, old)
+		return old.catalog, nil
 	}
-	names, err := f.readUIDL(mark)
-	if err != nil {
+	if err := f.openDirs(); err != nil {
 		return nil, err
 	}
-	now := &index{mark: mark}
-	if err := f.examine(ctx, old, now); err != nil {
+	now, d, err := f.update(ctx, old, mark)
+	if err != nil {
 		return nil, err
 	}
 	f.sweep(time.Now())
 	f.expire(time.Now())
-	now.records = arrange(now.records, old.records, names)
-	if encoded := now.encode(); !bytes.Equal(encoded, old.encoded) {
-		if err := f.replaceFile(indexName, encoded, false); err != nil {
+	if now.file = old.file; !now.written(old, d) {
+		if err := f.writeIndex(now, old.file, d); err != nil {
 			s.log.Warn("index not written, the next login reads the messages again", "maildir", f.name, "error", err)
 		}
 	}
-	return now.records, nil
+	s.cache.put(f.name, now)
+	return now.catalog, nil
 }
 
-// examine lists the Maildir into now. A file that was renamed between the
-// listing and the look at it is looked for again; one that is not found is
-// gone; one that is there and cannot be read makes the whole fail, for a
-// message that is not listed is one that clients take for deleted.
-func (f *folder) examine(ctx context.Context, old, now *index) error {
-	l, err := f.list(ctx)
+// remembered gives the index: the one in memory, if it is what the file
+// holds, else the file's.
+func (s *Store) remembered(f *folder) (*index, error) {
+	if x := s.cache.get(f.name); x != nil {
+		file, err := f.indexFile()
+		if err == nil && file.stamp == x.file.stamp && file.size == x.file.size {
+			return x, nil
+		}
+		s.cache.drop(f.name)
+	}
+	return f.readIndex(), nil
+}
+
+// written tells whether the file of old says all that x does.
+func (x *index) written(old *index, d *delta) bool {
+	return d != nil && len(d.changed)+len(d.added) == 0 && old.file.base > 0 &&
+		x.stamps == old.stamps && x.settled == old.settled && x.mark == old.mark
+}
+
+// update makes the index of the present from an old one, and tells how its
+// catalog comes from the old one's; nil if that is not known.
+func (f *folder) update(ctx context.Context, old *index, mark stamp) (*index, *delta, error) {
+	var first *listing
+	if old.mark == mark || old.count == 0 {
+		l, err := f.pass(ctx, old)
+		if err != nil {
+			return nil, nil, err
+		}
+		d, err := f.compare(ctx, old, l, mark)
+		if err == nil {
+			return &index{stamps: l.stamps, settled: l.settled, mark: mark, catalog: old.catalog.apply(d)}, d, nil
+		} else if err != errUnclear {
+			return nil, nil, err
+		}
+		first = l
+	}
+	names, err := f.readUIDL(mark)
 	if err != nil {
-		return err
+		return nil, nil, err
+	}
+	now := &index{mark: mark}
+	known := old.catalog.records()
+	records, err := f.examine(ctx, known, first, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	now.catalog = newCatalog(arrange(records, known, names))
+	return now, nil, nil
+}
+
+// examine lists the Maildir, and looks at every file. One that was renamed
+// between the listing and the look at it is looked for again; one that is not
+// found is gone; one that is there and cannot be read makes the whole fail,
+// for a message that is not listed is one that clients take for deleted.
+func (f *folder) examine(ctx context.Context, old []record, first *listing, now *index) ([]record, error) {
+	l, err := f.list(ctx, first)
+	if err != nil {
+		return nil, err
 	}
 	now.stamps, now.settled = l.stamps, l.settled
-	known := make(map[identity]*record, len(old.records))
-	for i := range old.records {
-		r := &old.records[i]
+	known := make(map[identity]*record, len(old))
+	for i := range old {
+		r := &old[i]
 		known[identity{r.base(), r.ino}] = r
 	}
+	var all []record
 	found := make(map[identity]int, len(l.entries))
 	pending := l.entries
 	for range rounds {
 		lost := make(map[string]bool)
-		for _, e := range pending {
-			r, err := f.look(ctx, e, known)
-			switch {
+		records, errs := f.lookAll(ctx, pending, known)
+		for i, e := range pending {
+			switch r, err := &records[i], errs[i]; {
 			case missing(err):
 				lost[e.base()] = true
-				continue
 			case errors.Is(err, errNoMessage):
-				continue
 			case err != nil:
-				return err
-			}
-			// Two names of one file are one message: a move by link and
-			// unlink passes through that state.
-			id := identity{e.base(), r.ino}
-			if at, twice := found[id]; !twice {
-				found[id] = len(now.records)
-				now.records = append(now.records, r)
-			} else if r.place > now.records[at].place {
-				now.records[at] = r
+				return nil, err
+			default:
+				all = single(all, found, r)
 			}
 		}
 		if len(lost) == 0 {
-			return nil
+			return all, nil
 		}
-		now.settled = false
-		if l, err = f.list(ctx); err != nil {
-			return err
+		now.settled = [2]bool{}
+		if l, err = f.list(ctx, nil); err != nil {
+			return nil, err
 		}
-		pending = pending[:0:0]
+		pending = nil
 		for _, e := range l.entries {
 			if lost[e.base()] {
 				pending = append(pending, e)
 			}
 		}
 	}
-	return errors.New("another program renames messages faster than they can be listed")
+	return nil, errors.New("another program renames messages faster than they can be listed")
 }
 
-// look makes the record of an entry, from what is known of the file or by
-// reading it.
-func (f *folder) look(ctx context.Context, e entry, known map[identity]*record) (record, error) {
+// single adds a record to those found. Two names of one file are one message:
+// a move by link and unlink passes through that state.
+func single(all []record, found map[identity]int, r *record) []record {
+	id := identity{r.base(), r.ino}
+	at, twice := found[id]
+	if !twice {
+		found[id] = len(all)
+		return append(all, *r)
+	}
+	if r.place > all[at].place {
+		all[at] = *r
+	}
+	return all
+}
+
+// lookAll makes the records of entries, from what is known of the files or by
+// reading them.
+func (f *folder) lookAll(ctx context.Context, entries []dirent, known map[identity]*record) ([]record, []error) {
+	records, errs := make([]record, len(entries)), make([]error, len(entries))
+	unknown := make([]int, 0, len(entries)-min(len(entries), len(known)))
+	for i := range entries {
+		if err := ctx.Err(); err != nil {
+			errs[i] = err
+			return records, errs
+		}
+		r, err := f.look(entries[i].entry, known)
+		switch {
+		case err == nil && r == nil:
+			unknown = append(unknown, i)
+		case err == nil:
+			records[i] = *r
+		default:
+			errs[i] = err
+		}
+	}
+	f.measureAll(ctx, entries, unknown, records, errs)
+	return records, errs
+}
+
+// look makes the record of an entry from what is known of the file, nil if
+// nothing is.
+func (f *folder) look(e entry, known map[identity]*record) (*record, error) {
 	var st unix.Stat_t
 	if err := f.sys.lstat(f.dirs[e.place], e.name, &st); err != nil {
-		return record{}, err
+		return nil, err
 	}
 	if !regular(&st) {
-		return record{}, errNoMessage
+		return nil, errNoMessage
 	}
 	if k := known[identity{e.base(), st.Ino}]; k != nil && k.same(&st) {
-		return record{entry: e, ino: k.ino, octets: k.octets, mtime: k.mtime, ctime: k.ctime, size: k.size, when: k.when}, nil
+		return k.renamed(e), nil
 	}
-	return f.measure(ctx, e)
+	return nil, nil
+}
+
+// renamed gives the record of the same file under another name.
+func (r *record) renamed(e entry) *record {
+	now := *r
+	now.entry, now.uid = e, ""
+	return &now
 }

@@ -12,7 +12,7 @@
 //
 //   - poplin.lock, the session lock: it is never deleted.
 //   - poplin.index, which remembers sizes, UIDs and order. It is a cache, safe
-//     to delete, never trusted over the directory.
+//     to delete, never trusted over the directory. See below.
 //   - poplin.uidl, UIDs taken over from another server. It is no cache: see
 //     Options.UIDL.
 //   - poplin.note-KEY, notes of views: what is hidden from a device. They are
@@ -29,9 +29,17 @@
 // in it; only for them can the loss of the index change a UID.
 //
 // A file that is rewritten under its name, as some filters do, keeps its UID.
+//
+// The index. A Maildir in which nothing changed is known by inode, mtime and
+// ctime of new/ and cur/, and is not read. Where something changed, the folder
+// that did is listed, and files are looked at whose name and inode are not
+// known. One that is written to in place, which no delivery does, changes no
+// folder: it is found out when it is retrieved, and refused, and the next
+// session lists it as it is.
 package maildir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,6 +97,11 @@ type Options struct {
 	// Empty means os.Hostname.
 	Hostname string
 
+	// IndexCache is how many octets of memory hold indices of the Maildirs that
+	// were opened last, so that a poll of one that has not changed reads
+	// nothing: about 64 for each message. 0 means 64 MiB, below 0 none.
+	IndexCache int
+
 	// Logger hears of faults that no client sees, such as an index that
 	// cannot be written. Nil discards them.
 	Logger *slog.Logger
@@ -102,9 +115,11 @@ type Store struct {
 	names  namer
 	log    *slog.Logger
 	sys    system
+	cache  *cache
 	closed atomic.Bool
 
-	settling time.Duration // the constant, but in tests
+	settling    time.Duration // the constants, but in tests
+	journalFrom int64
 }
 
 // errClosed answers a call that came after Close.
@@ -138,8 +153,10 @@ func New(opts Options) (*Store, error) {
 		names:  newNamer(host),
 		log:    log,
 		sys:    kernel{},
+		cache:  newCache(cmp.Or(opts.IndexCache, defaultCache)),
 
-		settling: settling,
+		settling:    settling,
+		journalFrom: journalFrom,
 	}, nil
 }
 

@@ -1,11 +1,15 @@
 package maildir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -65,32 +69,87 @@ func (f *folder) openMessage(e entry, st *unix.Stat_t) (int, error) {
 
 // measure reads a message to its end and notes what is to be remembered.
 func (f *folder) measure(ctx context.Context, e entry) (record, error) {
+	buf := readBuffers.Get().(*[]byte)
+	defer readBuffers.Put(buf)
+	return f.measureWith(ctx, e, *buf)
+}
+
+// measureWith is measure with a buffer.
+func (f *folder) measureWith(ctx context.Context, e entry, buf []byte) (record, error) {
 	var st unix.Stat_t
 	fd, err := f.openMessage(e, &st)
 	if err != nil {
 		return record{}, err
 	}
+	defer f.sys.close(fd)
 	r := record{entry: e, ino: st.Ino, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano()}
 	r.date()
-	file := &file{sys: f.sys, fd: fd, name: e.name}
-	defer file.Close()
-	buf := readBuffers.Get().(*[]byte)
-	defer readBuffers.Put(buf)
 	var size maildrop.SizeCounter
 	for {
 		if err := ctx.Err(); err != nil {
 			return record{}, err
 		}
-		n, err := file.Read(*buf)
-		size.Write((*buf)[:n])
+		n, err := f.sys.read(fd, buf)
+		if err != nil {
+			return record{}, temporary("message "+e.name, err)
+		}
+		size.Write(buf[:n])
 		r.octets += int64(n)
-		if err == io.EOF {
+		// What comes behind the size that it has is not there yet.
+		if n == 0 || r.octets >= st.Size {
 			r.size = size.Octets()
 			return r, nil
-		} else if err != nil {
-			return record{}, err
 		}
 	}
+}
+
+// Reading many messages, as at the first sight of a Maildir.
+const (
+	manyMessages = 256 // and more are read by several at once
+	readAtOnce   = 64  // messages, until others have their turn
+)
+
+// readers bounds how many read at once, over all Maildirs of the process.
+var readers = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
+
+// measureAll measures the entries with the given indices. An error of one is
+// its own; behind the first, others may be left out, with an error too.
+func (f *folder) measureAll(ctx context.Context, entries []dirent, which []int, records []record, errs []error) {
+	if len(which) < manyMessages {
+		for n, i := range which {
+			records[i], errs[i] = f.measure(ctx, entries[i].entry)
+			if errs[i] != nil && !goneOrOther(errs[i]) {
+				for _, i := range which[n+1:] {
+					errs[i] = errs[which[n]]
+				}
+				return
+			}
+		}
+		return
+	}
+	// In the order of the inodes, which is that on a disk.
+	slices.SortFunc(which, func(a, b int) int { return cmp.Compare(entries[a].ino, entries[b].ino) })
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	work := func() {
+		buf := readBuffers.Get().(*[]byte)
+		defer readBuffers.Put(buf)
+		for {
+			readers <- struct{}{}
+			from := int(next.Add(readAtOnce)) - readAtOnce
+			for _, i := range which[min(from, len(which)):min(from+readAtOnce, len(which))] {
+				records[i], errs[i] = f.measureWith(ctx, entries[i].entry, *buf)
+			}
+			<-readers
+			if from >= len(which) {
+				return
+			}
+		}
+	}
+	for range min(cap(readers), len(which)/readAtOnce) {
+		wg.Go(work)
+	}
+	wg.Wait()
 }
 
 // file reads a message.

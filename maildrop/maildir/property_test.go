@@ -160,8 +160,8 @@ func (w *world) session() {
 	}
 	left := w.survey()
 	ses := m.(*session)
-	for i := range ses.records {
-		id := identity{ses.records[i].base(), ses.records[i].ino}
+	for i, r := range ses.records() {
+		id := identity{r.base(), r.ino}
 		if _, there := left[id]; there == slices.Contains(marked, i) {
 			w.Errorf("message %d of %v, marked %v: there after Remove: %v", i, id, marked, there)
 		}
@@ -171,7 +171,7 @@ func (w *world) session() {
 // compare checks a login against what a naive reader found.
 func (w *world) compare(m maildrop.Maildrop, want map[identity]naive) {
 	w.Helper()
-	list, records := m.Messages(), m.(*session).records
+	list, records := m.Messages(), m.(*session).records()
 	if len(list) != len(want) {
 		w.Errorf("%d messages are listed, want %d", len(list), len(want))
 	}

@@ -44,7 +44,7 @@ func (s *Store) Usage(ctx context.Context, name string) (maildrop.Usage, error) 
 	if c, err := f.readSizes(); err == nil {
 		return c.usage, nil
 	}
-	u, err := f.count()
+	u, err := f.tally()
 	if err != nil {
 		err = temporary("messages in "+f.name+" not counted", err)
 	}
@@ -168,7 +168,7 @@ func (f *folder) countAnew() {
 // recount counts what there is, and writes it down. Where that fails the next
 // delivery counts again.
 func (f *folder) recount(q maildrop.Quota) (maildrop.Usage, error) {
-	u, err := f.count()
+	u, err := f.tally()
 	if err != nil {
 		return u, err
 	}
@@ -201,9 +201,9 @@ func (f *folder) writeSizes(q maildrop.Quota, u maildrop.Usage) {
 	}
 }
 
-// count looks at every message. Folders of Maildir++, beside new/ and cur/,
+// tally looks at every message. Folders of Maildir++, beside new/ and cur/,
 // count too.
-func (f *folder) count() (u maildrop.Usage, err error) {
+func (f *folder) tally() (u maildrop.Usage, err error) {
 	for _, dir := range f.dirs {
 		if err := f.countIn(dir, &u); err != nil {
 			return u, err

@@ -31,19 +31,24 @@ func classify(what string, err error) error {
 // whose name is gone gets its new one. The folders are listed once, however
 // many are wanted.
 func (s *session) relocate(ctx context.Context, wanted map[int]bool) (found map[int]bool, failed map[int]error, err error) {
-	l, err := s.folder.list(ctx)
+	l, err := s.folder.list(ctx, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	present := make(map[entry]bool, len(l.entries))
 	byBase := make(map[string][]entry, len(l.entries))
 	for _, e := range l.entries {
-		present[e] = true
-		byBase[e.base()] = append(byBase[e.base()], e)
+		present[e.entry] = true
+		byBase[e.base()] = append(byBase[e.base()], e.entry)
 	}
 	found, failed = make(map[int]bool), make(map[int]error)
-	for n := range s.records {
-		r := &s.records[n]
+	k := s.cursor(0)
+	for it := (item{}); k.next(&it); {
+		n := k.at - 1
+		r := s.catalog.record(&it)
+		if e, found := s.moved[n]; found {
+			r.entry = e
+		}
 		if present[r.entry] && !wanted[n] {
 			continue
 		}
@@ -52,7 +57,10 @@ func (s *session) relocate(ctx context.Context, wanted map[int]bool) (found map[
 			err := s.sys.lstat(s.dirs[e.place], e.name, &st)
 			switch {
 			case err == nil && st.Ino == r.ino:
-				r.entry = e
+				if s.moved == nil {
+					s.moved = make(map[int]entry)
+				}
+				s.moved[n] = e
 				found[n] = true
 			case err != nil && !missing(err):
 				failed[n] = err
@@ -79,15 +87,18 @@ func (s *session) Remove(ctx context.Context, marked []int) error {
 // login, or have another link, are looked for together, so that the cost does
 // not grow with their square.
 func (s *session) remove(ctx context.Context, marked []int, k *keeper) error {
+	if err := s.openDirs(); err != nil {
+		return err
+	}
 	var errs []error
 	var did removal
 	defer func() { s.account(-did.octets, -did.messages) }()
 	fail := func(i int, err error) {
-		errs = append(errs, classify("message "+s.records[i].name+" not removed", err))
+		errs = append(errs, classify("message "+s.record(i).name+" not removed", err))
 	}
 	pending := make([]int, 0, len(marked))
 	for _, i := range marked {
-		if i < 0 || i >= len(s.records) {
+		if i < 0 || i >= s.count {
 			errs = append(errs, errIndex(i))
 			continue
 		}
@@ -145,7 +156,7 @@ type removal struct {
 // where there is a keeper. Elsewhere says that it may have another: it was
 // renamed, or has a second link, perhaps in a folder that is none of ours.
 func (s *session) unlink(i int, k *keeper, did *removal) (elsewhere bool, err error) {
-	r := &s.records[i]
+	r := s.record(i)
 	var st unix.Stat_t
 	err = s.sys.lstat(s.dirs[r.place], r.name, &st)
 	switch {

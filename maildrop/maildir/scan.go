@@ -31,12 +31,19 @@ type stamp struct {
 	mtime, ctime int64 // nanoseconds since 1970
 }
 
+// latest gives the time of the last change.
+func (s stamp) latest() time.Time { return time.Unix(0, max(s.mtime, s.ctime)) }
+
 // stamps are those of new/ and cur/.
 type stamps [2]stamp
 
 // latest gives the time of the last change.
 func (s stamps) latest() time.Time {
-	return time.Unix(0, max(s[0].mtime, s[0].ctime, s[1].mtime, s[1].ctime))
+	if a, b := s[inNew].latest(), s[inCur].latest(); a.After(b) {
+		return a
+	} else {
+		return b
+	}
 }
 
 // Directories carry the time of the clock tick in which they changed, so that
@@ -52,69 +59,116 @@ const (
 // passes bounds how often a listing is made that changes while it is made.
 const passes = 5
 
+// kind is what a directory says of an entry.
+type kind uint8
+
+const (
+	kindUnknown kind = iota // it does not say
+	kindRegular
+	kindOther
+)
+
+// dirent is an entry as a directory gives it.
+type dirent struct {
+	entry
+	ino  uint64
+	kind kind
+}
+
 // listing is what was found in new/ and cur/.
 type listing struct {
-	entries []entry
+	entries []dirent
+	read    [2]bool // by place; one that was not read is as it was
 	stamps  stamps
+	// still says that the stamps were the same before and behind.
+	still bool
 	// exact says that no program changed the directories meanwhile, so that
 	// the entries are all there was, and no more.
 	exact bool
-	// settled says that the listing stands for the directories as long as
-	// their stamps are the same.
-	settled bool
+	// settled says of a place that the listing stands for it as long as its
+	// stamp is the same.
+	settled [2]bool
 }
 
 // stamps gives the present ones.
 func (f *folder) stamps() (s stamps, err error) {
 	for p, fd := range f.dirs {
 		var st unix.Stat_t
-		if err := f.sys.fstat(fd, &st); err != nil {
+		if fd >= 0 {
+			err = f.sys.fstat(fd, &st)
+		} else if err = f.sys.lstat(f.top, place(p).String(), &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			err = named("lstat", place(p).String(), errNotFolder)
+		}
+		if err != nil {
 			return s, err
 		}
-		s[p] = stamp{ino: st.Ino, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano()}
+		s[p] = stampOf(&st)
 	}
 	return s, nil
 }
 
+// pass lists new/ and cur/ once, but for those that stand as known says. New/
+// is read first: a file moved to cur/ meanwhile is then found there.
+func (f *folder) pass(ctx context.Context, known *index) (*listing, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	before, err := f.stamps()
+	if err != nil {
+		return nil, err
+	}
+	l := &listing{}
+	for p := inNew; p <= inCur; p++ {
+		if known != nil && known.settled[p] && known.stamps[p] == before[p] {
+			l.settled[p] = true
+			continue
+		}
+		l.read[p] = true
+		if err := f.read(p, l); err != nil {
+			return nil, err
+		}
+	}
+	if l.stamps, err = f.stamps(); err != nil {
+		return nil, err
+	}
+	l.still = before == l.stamps
+	l.exact = l.still && began.Sub(before.latest()) > tick
+	for p, s := range before {
+		l.settled[p] = l.still && (l.settled[p] || began.Sub(s.latest()) > max(f.settling, tick))
+	}
+	return l, nil
+}
+
 // list lists new/ and cur/. A name that changes while a directory is read may
 // be missed, or come twice, so a pass during which something changed is
-// followed by another, and what any of them saw counts. New/ is read first: a
-// file moved to cur/ meanwhile is then found there. Names that are gone when
-// they are looked at do no harm; a name missed would.
-func (f *folder) list(ctx context.Context) (*listing, error) {
-	l := &listing{}
-	seen := make(map[entry]bool)
+// followed by another, and what any of them saw counts. Names that are gone
+// when they are looked at do no harm; a name missed would. A pass that was
+// made already may be first.
+func (f *folder) list(ctx context.Context, first *listing) (*listing, error) {
+	var seen map[dirent]bool
+	l := first
 	for pass := range passes {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		began := time.Now()
-		before, err := f.stamps()
-		if err != nil {
-			return nil, err
-		}
-		l.entries = l.entries[:0]
-		for _, p := range []place{inNew, inCur} {
-			if l.entries, err = f.read(p, l.entries); err != nil {
+		if pass > 0 || first == nil || first.read != [2]bool{true, true} {
+			var err error
+			if l, err = f.pass(ctx, nil); err != nil {
 				return nil, err
 			}
 		}
-		if l.stamps, err = f.stamps(); err != nil {
-			return nil, err
-		}
-		age := began.Sub(before.latest())
-		unchanged := before == l.stamps
-		if unchanged && age > tick {
-			l.exact, l.settled = true, age > f.settling
+		if l.exact {
 			return l, nil
+		}
+		if seen == nil {
+			seen = make(map[dirent]bool, len(l.entries))
 		}
 		for _, e := range l.entries {
 			seen[e] = true
 		}
-		if unchanged && pass > 0 {
+		if l.still && pass > 0 {
 			break
 		}
 	}
+	l.settled = [2]bool{}
 	l.entries = l.entries[:0]
 	for e := range seen {
 		l.entries = append(l.entries, e)
@@ -122,13 +176,15 @@ func (f *folder) list(ctx context.Context) (*listing, error) {
 	return l, nil
 }
 
-// read appends the entries of one directory.
-func (f *folder) read(p place, entries []entry) ([]entry, error) {
-	names, err := f.names(f.dirs[p])
-	for _, name := range names {
-		entries = append(entries, entry{p, name})
-	}
-	return entries, named("readdir", p.String(), err)
+// read appends the entries of one directory. Hidden files are nobody's
+// messages.
+func (f *folder) read(p place, l *listing) error {
+	return named("readdir", p.String(), f.dirents(f.dirs[p], func(d dirent) {
+		if d.name[0] != '.' {
+			d.place = p
+			l.entries = append(l.entries, d)
+		}
+	}))
 }
 
 // names gives the names in a directory. Hidden files are nobody's messages.
@@ -139,22 +195,25 @@ func (f *folder) names(dir int) ([]string, error) {
 
 // allNames gives the names in a directory, hidden ones too.
 func (f *folder) allNames(dir int) (names []string, err error) {
+	err = f.dirents(dir, func(d dirent) { names = append(names, d.name) })
+	return names, err
+}
+
+// dirents calls each for what is in a directory.
+func (f *folder) dirents(dir int, each func(d dirent)) error {
 	// A descriptor of its own has a position of its own.
 	fd, err := f.sys.open(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.sys.close(fd)
 	buf := readBuffers.Get().(*[]byte)
 	defer readBuffers.Put(buf)
 	for {
 		n, err := f.sys.readDir(fd, *buf)
-		if err != nil {
-			return nil, err
+		if err != nil || n == 0 {
+			return err
 		}
-		if n == 0 {
-			return names, nil
-		}
-		_, _, names = unix.ParseDirent((*buf)[:n], -1, names)
+		parseDirents((*buf)[:n], each)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,43 +13,68 @@ import (
 // session is a Maildir as it stood when it was opened.
 type session struct {
 	*folder
-	locked  int // descriptor that holds the session lock, -1 when closed
-	records []record
-	list    []maildrop.Message
+	cache  *cache
+	locked int // descriptor that holds the session lock, -1 when closed
+	*catalog
+	moved map[int]entry      // messages that are elsewhere than it says
+	list  []maildrop.Message // nil until it is asked for
 }
+
+var _ maildrop.Lister = (*session)(nil)
 
 // Open implements maildrop.Store. The error wraps maildrop.ErrPermanent for a
 // name that no Maildir can have, and where something other than a folder is
 // in the way; maildrop.ErrTemporary for a Maildir that is missing, or one that
-// cannot be read as a whole.
+// cannot be read as a whole. The Maildrop is a maildrop.Lister.
 func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error) {
 	parts, err := s.begin(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.open(parts)
+	f, err := s.enter(parts)
 	if err != nil {
 		return nil, err
 	}
-	ses := &session{folder: f}
+	ses := &session{folder: f, cache: s.cache}
 	if ses.locked, err = f.lock(); err != nil {
 		f.close()
 		return nil, err
 	}
-	if ses.records, err = s.load(ctx, f); err != nil {
+	if ses.catalog, err = s.load(ctx, f); err != nil {
 		ses.Close()
 		return nil, classify("Maildir "+f.name, err)
-	}
-	ses.list = make([]maildrop.Message, len(ses.records))
-	for i := range ses.records {
-		r := &ses.records[i]
-		ses.list[i] = maildrop.Message{UID: r.uid, Size: r.size, Received: time.Unix(0, r.when)}
 	}
 	return ses, nil
 }
 
 // Messages implements maildrop.Maildrop.
-func (s *session) Messages() []maildrop.Message { return s.list }
+func (s *session) Messages() []maildrop.Message {
+	if s.list == nil {
+		s.list = s.messages()
+	}
+	return s.list
+}
+
+// Totals implements maildrop.Lister.
+func (s *session) Totals() (messages int, octets int64) { return s.count, s.octets }
+
+// Size implements maildrop.Lister.
+func (s *session) Size(i int) int64 { return s.size(i) }
+
+// UID implements maildrop.Lister.
+func (s *session) UID(i int) string { return s.at(i).uid }
+
+// UIDs implements maildrop.Lister.
+func (s *session) UIDs() string { return s.lines }
+
+// record gives the record of message i, which is where it was found last.
+func (s *session) record(i int) *record {
+	r := s.at(i)
+	if e, found := s.moved[i]; found {
+		r.entry = e
+	}
+	return &r
+}
 
 // Close implements maildrop.Maildrop.
 func (s *session) Close() error {
@@ -75,11 +99,14 @@ func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 	if err := s.check(ctx); err != nil {
 		return nil, err
 	}
-	if i < 0 || i >= len(s.records) {
+	if i < 0 || i >= s.count {
 		return nil, errIndex(i)
 	}
+	if err := s.openDirs(); err != nil {
+		return nil, err
+	}
 	for looked := false; ; looked = true {
-		r := &s.records[i]
+		r := s.record(i)
 		var st unix.Stat_t
 		fd, err := s.openMessage(r.entry, &st)
 		if err == nil && st.Ino == r.ino {
@@ -125,6 +152,7 @@ func (s *session) serve(ctx context.Context, r *record, fd int, st *unix.Stat_t)
 	}
 	// The directory has not changed, so only without the index does the next
 	// session look at the file.
+	s.cache.drop(s.name)
 	s.sys.unlink(s.top, indexName)
 	return nil, fmt.Errorf("maildir: message %s was changed by another program: %w", r.name, maildrop.ErrGone)
 }

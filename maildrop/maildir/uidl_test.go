@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"os"
@@ -222,12 +223,22 @@ func TestForgedIndex(t *testing.T) {
 	} {
 		r := sound
 		change(&r)
-		x := index{records: []record{{entry: entry{inNew, "b"}, uid: "other"}, r}}
+		other := record{entry: entry{inNew, "b"}, uid: "other"}
+		x := index{catalog: newCatalog([]record{other, r})}
 		if _, ok := decodeIndex(x.encode()); ok {
 			t.Errorf("an index with %s is taken", what)
 		}
+		if _, ok := decodeIndex(encodeOld(&x, []record{other, r})); ok {
+			t.Errorf("an old index with %s is taken", what)
+		}
+		x.catalog = newCatalog([]record{other})
+		data := x.encode()
+		data = append(data, x.encodeEntry(&delta{added: []record{r}}, binary.BigEndian.Uint32(data[len(indexMagic):]))...)
+		if x, ok := decodeIndex(data); ok && x.count > 1 {
+			t.Errorf("a journal with %s is taken", what)
+		}
 	}
-	x := index{records: []record{sound}}
+	x := index{catalog: newCatalog([]record{sound})}
 	if _, ok := decodeIndex(x.encode()); !ok {
 		t.Error("an index that is sound is not taken")
 	}

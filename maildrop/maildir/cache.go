@@ -1,0 +1,79 @@
+package maildir
+
+import (
+	linked "container/list"
+	"sync"
+)
+
+// defaultCache is the default of Options.IndexCache: room for a million messages.
+const defaultCache = 64 << 20
+
+// cache keeps the indices of the Maildirs that were opened last, up to a
+// number of octets over all of them. It is a cache of files that are caches:
+// what it holds is used only while the file and the directories are as they
+// were.
+type cache struct {
+	mu     sync.Mutex
+	limit  int
+	used   int
+	byName map[string]*linked.Element
+	order  linked.List // the one used last first
+}
+
+// cached is an index in a cache.
+type cached struct {
+	name string
+	x    *index
+	cost int
+}
+
+func newCache(limit int) *cache {
+	return &cache{limit: limit, byName: make(map[string]*linked.Element)}
+}
+
+// get gives the index of a Maildir, nil if it is not there.
+func (c *cache) get(name string) *index {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.byName[name]
+	if e == nil {
+		return nil
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(*cached).x
+}
+
+// put keeps the index of a Maildir in place of the one it had.
+func (c *cache) put(name string, x *index) {
+	n := &cached{name, x, x.memory() + 2*len(name) + 200}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.byName[name]; e != nil {
+		if e.Value.(*cached).x == x {
+			return
+		}
+		c.remove(e)
+	}
+	if n.cost > c.limit {
+		return
+	}
+	c.byName[name] = c.order.PushFront(n)
+	for c.used += n.cost; c.used > c.limit; {
+		c.remove(c.order.Back())
+	}
+}
+
+// drop forgets the index of a Maildir.
+func (c *cache) drop(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.byName[name]; e != nil {
+		c.remove(e)
+	}
+}
+
+func (c *cache) remove(e *linked.Element) {
+	n := c.order.Remove(e).(*cached)
+	delete(c.byName, n.name)
+	c.used -= n.cost
+}
