@@ -203,7 +203,7 @@ func numbers(rest string) (fields [2]string, count int) {
 func (s *session) checkNumber(field string) (int, error) {
 	n, ok := pop3.ParseNumber(field)
 	switch {
-	case !ok || n > len(s.msgs):
+	case !ok || n > s.msgs.count:
 		return 0, errNoMessage
 	case s.isMarked(n):
 		return 0, errMarked

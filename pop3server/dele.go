@@ -9,11 +9,11 @@ func (s *session) dele(_ context.Context, arg argument) error {
 		return errReadOnly
 	}
 	if s.marked == nil {
-		s.marked = make([]bool, len(s.msgs))
+		s.marked = make([]bool, s.msgs.count)
 	}
 	s.marked[arg.n-1] = true
 	s.total.Messages--
-	s.total.Octets -= s.msgs[arg.n-1].Size
+	s.total.Octets -= s.msgs.size(arg.n)
 	s.ok(textDeleted)
 	return nil
 }

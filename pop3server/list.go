@@ -10,7 +10,7 @@ import (
 // (RFC 1939 section 5, LIST).
 func (s *session) list(_ context.Context, arg argument) error {
 	return s.listing(arg.n, func(dst []byte, n int) []byte {
-		return pop3.Listing{Number: n, Octets: s.msgs[n-1].Size}.Append(dst)
+		return pop3.Listing{Number: n, Octets: s.msgs.size(n)}.Append(dst)
 	})
 }
 
@@ -27,7 +27,7 @@ func (s *session) listing(n int, add func(dst []byte, n int) []byte) error {
 		return nil
 	}
 	s.ok(textListing)
-	for n := range s.msgs {
+	for n := range s.msgs.count {
 		if n++; s.isMarked(n) {
 			continue
 		}

@@ -111,19 +111,15 @@ func (s *session) begin(ctx context.Context, login Login, account Account) error
 		}
 		return err
 	}
-	s.account, s.drop, s.msgs = account, drop, drop.Messages()
+	s.account, s.drop = account, drop
+	s.msgs, s.total = listingOf(drop)
 	s.srv.hold(s)
-	s.total = pop3.Stat{}
-	for i := range s.msgs {
-		s.total.Messages++
-		s.total.Octets += s.msgs[i].Size
-	}
 	s.state = pop3.Transaction
 	s.bad = 0
 	s.srv.settled(s)
 	s.renew()
 	s.show(func(i *SessionInfo) {
-		i.User, i.Mechanism, i.Device, i.Messages = account.Name, login.Mechanism, account.View.Device, len(s.msgs)
+		i.User, i.Mechanism, i.Device, i.Messages = account.Name, login.Mechanism, account.View.Device, s.msgs.count
 	})
 	s.srv.watch.LoggedIn(login.Mechanism, s.protected())
 	s.log.Info("logged in", "user", account.Name, "mechanism", login.Mechanism, "tls", s.protected(),

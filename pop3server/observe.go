@@ -170,5 +170,5 @@ func (s *session) did() {
 	defer s.shown.mu.Unlock()
 	i := &s.shown.info
 	i.State, i.TLS = s.state.String(), s.protected()
-	i.Retrieved, i.Deleted = s.retrieved, len(s.msgs)-s.total.Messages
+	i.Retrieved, i.Deleted = s.retrieved, s.msgs.count-s.total.Messages
 }

@@ -13,7 +13,7 @@ import (
 
 // retr sends a message whole (RFC 1939 section 5, RETR).
 func (s *session) retr(ctx context.Context, arg argument) error {
-	size := s.msgs[arg.n-1].Size
+	size := s.msgs.size(arg.n)
 	err := s.send(ctx, arg.n, size, func(stored io.Reader) io.Reader {
 		s.w.Line("+OK ", strconv.FormatInt(size, 10), " octets")
 		return stored
@@ -71,6 +71,6 @@ func (s *session) send(ctx context.Context, n int, want int64, cut func(io.Reade
 func (s *session) broken(n int, err error) error {
 	s.why = "message broken off"
 	s.log.Error("message broken off, connection cut", "user", s.account.Name,
-		"message", n, "uid", s.msgs[n-1].UID, "error", pop3.Sanitize(err.Error()))
+		"message", n, "uid", s.msgs.uid(n), "error", pop3.Sanitize(err.Error()))
 	return errCut
 }

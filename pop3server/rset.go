@@ -8,7 +8,7 @@ func (s *session) rset(context.Context, argument) error {
 	for i, marked := range s.marked {
 		if marked {
 			s.total.Messages++
-			s.total.Octets += s.msgs[i].Size
+			s.total.Octets += s.msgs.size(i + 1)
 		}
 	}
 	s.marked = nil

@@ -45,7 +45,7 @@ type session struct {
 
 	account Account
 	drop    maildrop.Maildrop
-	msgs    []maildrop.Message
+	msgs    listing
 	total   pop3.Stat // of the messages not marked
 	marked  []bool    // by DELE; nil: none
 

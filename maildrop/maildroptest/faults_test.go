@@ -144,7 +144,7 @@ func unlocked(h *Harness, s *memory.Store) {
 	})
 }
 
-var faults = slices.Concat(viewFaults, distributeFaults, []fault{
+var faults = slices.Concat(viewFaults, distributeFaults, listerFaults, []fault{
 	{"lists a message that is not there", "Empty", "lists none", drops(func(d *drop) { d.list = append(d.list, maildrop.Message{UID: "x"}) })},
 	{"newest first", "Listing", "oldest first", drops(func(d *drop) {
 		n := len(d.list)

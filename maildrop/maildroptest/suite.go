@@ -18,8 +18,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -216,6 +218,7 @@ func (b *bench) expect(why, name string, contents ...string) []maildrop.Message 
 func (b *bench) expectOpen(why string, m maildrop.Maildrop, contents ...string) {
 	b.Helper()
 	list := m.Messages()
+	b.expectLister(why, m, list)
 	if len(list) != len(contents) {
 		b.Fatalf("%s: %d messages are listed, want %d", why, len(list), len(contents))
 	}
@@ -228,6 +231,30 @@ func (b *bench) expectOpen(why string, m maildrop.Maildrop, contents ...string) 
 			b.Errorf("%s: Size of message %d is %d, want %d: the octets of %s with every line end as CRLF, a missing last one added, no dots stuffed",
 				why, i, list[i].Size, len(want), brief(content))
 		}
+	}
+}
+
+// expectLister checks that a maildrop.Lister says what Messages does.
+func (b *bench) expectLister(why string, m maildrop.Maildrop, list []maildrop.Message) {
+	b.Helper()
+	l, ok := m.(maildrop.Lister)
+	if !ok {
+		return
+	}
+	var octets int64
+	var uids strings.Builder
+	for i, msg := range list {
+		octets += msg.Size
+		fmt.Fprintf(&uids, "%d %s\r\n", i+1, msg.UID)
+		if l.Size(i) != msg.Size || l.UID(i) != msg.UID {
+			b.Errorf("%s: Size and UID of message %d are %d and %q, want %d and %q, as Messages says", why, i, l.Size(i), l.UID(i), msg.Size, msg.UID)
+		}
+	}
+	if n, sum := l.Totals(); n != len(list) || sum != octets {
+		b.Errorf("%s: Totals are %d messages and %d octets, want %d and %d, as Messages says", why, n, sum, len(list), octets)
+	}
+	if l.UIDs() != uids.String() {
+		b.Errorf("%s: UIDs are %s, want %s", why, brief(l.UIDs()), brief(uids.String()))
 	}
 }
 
