@@ -14,7 +14,7 @@ import (
 // index knows first, in its order, then the others, oldest first. So numbers
 // grow with age, and what is new comes last even where its name is old.
 func arrange(records, old []record, names *uidl) []record {
-	slices.SortFunc(records, byAge)
+	records = byAge(records)
 	assign(records, old, names, func(string) bool { return false })
 	position := make(map[string]int, len(old))
 	for i := range old {
@@ -38,9 +38,29 @@ func arrange(records, old []record, names *uidl) []record {
 	return ordered
 }
 
-// byAge orders messages that are new.
-func byAge(a, b record) int {
-	return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.base(), b.base()), cmp.Compare(a.ino, b.ino))
+// byAge gives the records with the oldest first.
+func byAge(records []record) []record {
+	// What is sorted is small, for it is moved often.
+	type key struct {
+		when int64
+		at   int
+	}
+	keys := make([]key, len(records))
+	for i := range records {
+		keys[i] = key{records[i].when, i}
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		if a.when != b.when {
+			return cmp.Compare(a.when, b.when)
+		}
+		r, s := &records[a.at], &records[b.at]
+		return cmp.Or(cmp.Compare(r.base(), s.base()), cmp.Compare(r.ino, s.ino))
+	})
+	sorted := make([]record, len(records))
+	for i, k := range keys {
+		sorted[i] = records[k.at]
+	}
+	return sorted
 }
 
 // assign gives UIDs that are not taken by other messages. In order of precedence a file has: the one taken over

@@ -209,7 +209,7 @@ func (s *session) SetAside(ctx context.Context, marked []int, period time.Durati
 	if len(marked) == 0 {
 		return nil
 	}
-	now := time.Now()
+	now := s.now()
 	k, err := s.newKeeper(now, period)
 	if err != nil {
 		return s.stateError(asideName, err)

@@ -29,7 +29,7 @@ func counts() []int {
 func benchBox(b *testing.B, count, size int) *box {
 	box := newBox(b, Options{})
 	box.Store.sys = kernel{}
-	box.settling = 1 // so that a bench need not wait
+	box.terms.settling = 1 // so that a bench need not wait
 	fillMany(b, box, count, size)
 	return box
 }
@@ -106,7 +106,7 @@ func BenchmarkOpen(b *testing.B) {
 }
 
 // settle waits until the directories are old enough for a listing to be exact.
-func settle() { time.Sleep(2 * tick) }
+func settle() { time.Sleep(2 * usual.tick) }
 
 // BenchmarkFirstSight reads 10,000 messages of 10 kB whose sizes are unknown.
 func BenchmarkFirstSight(b *testing.B) {
@@ -115,10 +115,12 @@ func BenchmarkFirstSight(b *testing.B) {
 	settle()
 	b.SetBytes(count * 10_000)
 	b.ReportAllocs()
+	used := startCPU()
 	for b.Loop() {
 		os.Remove(filepath.Join(box.path, indexName))
 		box.login(b, count).Close()
 	}
+	used.report(b)
 }
 
 // BenchmarkUIDs and sizes, as UIDL and LIST ask for them.

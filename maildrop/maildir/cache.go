@@ -8,6 +8,9 @@ import (
 // defaultCache is the default of Options.IndexCache: room for a million messages.
 const defaultCache = 64 << 20
 
+// entryMemory is about what an entry of a cache takes beside its index.
+const entryMemory = 500
+
 // cache keeps the indices of the Maildirs that were opened last, up to a
 // number of octets over all of them. It is a cache of files that are caches:
 // what it holds is used only while the file and the directories are as they
@@ -45,7 +48,7 @@ func (c *cache) get(name string) *index {
 
 // put keeps the index of a Maildir in place of the one it had.
 func (c *cache) put(name string, x *index) {
-	n := &cached{name, x, x.memory() + 2*len(name) + 200}
+	n := &cached{name, x, x.memory() + entryMemory}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.byName[name]; e != nil {

@@ -14,10 +14,6 @@ import (
 // messages: something changed while it was made.
 var errUnclear = errors.New("the Maildir changes")
 
-// young is the age below which a file may still be in the making: it is
-// looked at again, though name and inode are known.
-const young = 10 * tick
-
 // comparison finds what became of the messages of an index.
 type comparison struct {
 	*folder
@@ -28,6 +24,8 @@ type comparison struct {
 	now    map[int]*record // of those renamed or changed
 	added  []dirent
 	moment time.Time
+
+	doubles bool // see single
 }
 
 // part is what a name is compared with.
@@ -54,7 +52,7 @@ func (f *folder) compare(ctx context.Context, old *index, l *listing, mark stamp
 	if !l.still || !l.exact && old.count == 0 {
 		return nil, errUnclear
 	}
-	c := &comparison{folder: f, old: old, moment: time.Now(), now: make(map[int]*record)}
+	c := &comparison{folder: f, old: old, moment: f.now(), now: make(map[int]*record)}
 	c.prepare(l)
 	for i := range l.entries {
 		if err := c.see(&l.entries[i]); err != nil {
@@ -65,7 +63,7 @@ func (f *folder) compare(ctx context.Context, old *index, l *listing, mark stamp
 	if err != nil {
 		return nil, err
 	}
-	d := &delta{}
+	d := &delta{doubles: c.doubles}
 	for i, s := range c.state {
 		switch s {
 		case gone:
@@ -142,10 +140,8 @@ func (c *comparison) see(e *dirent) error {
 		}
 		p := &c.parts[i]
 		t := &c.old.tails[p.tail]
-		if t.place == e.place && t.flags == e.name[len(base):] && c.moment.UnixNano()-p.ctime > int64(young) {
-			if c.state[i] == gone {
-				c.state[i] = there
-			}
+		if t.place == e.place && t.flags == e.name[len(base):] && c.moment.UnixNano()-p.ctime > int64(c.young) {
+			c.keep(i, e.place)
 			return nil
 		}
 	}
@@ -174,15 +170,27 @@ func (c *comparison) seeAgain(i int, e entry, st *unix.Stat_t) error {
 	}
 	switch {
 	case r.entry == e:
-		if c.state[i] == gone {
-			c.state[i] = there
-		}
+		c.keep(i, e.place)
 		return nil
 	case c.state[i] == changed && c.now[i].place >= e.place, c.state[i] == there && r.place >= e.place:
-		return nil // two names of one file
+		c.doubles = true
+		return nil
 	}
+	c.doubles = c.doubles || c.state[i] != gone
 	c.change(i, r.renamed(e))
 	return nil
+}
+
+// keep notes that a message is where it was.
+func (c *comparison) keep(i int, p place) {
+	switch {
+	case c.state[i] == gone:
+		c.state[i] = there
+	case c.state[i] == changed:
+		if c.doubles = true; p >= c.now[i].place {
+			c.state[i] = there
+		}
+	}
 }
 
 func (c *comparison) change(i int, r *record) {
@@ -201,7 +209,7 @@ func (c *comparison) measureAdded(ctx context.Context) ([]record, error) {
 		all[i] = i
 	}
 	c.measureAll(ctx, c.added, all, records, errs)
-	var added []record
+	added := make([]record, 0, len(records))
 	found := make(map[identity]int, len(c.added))
 	for i := range records {
 		r, err := &records[i], errs[i]
@@ -213,9 +221,12 @@ func (c *comparison) measureAdded(ctx context.Context) ([]record, error) {
 			return nil, err
 		default:
 			if at := c.find(r.base(), r.ino); at < 0 {
-				added = single(added, found, r)
-			} else if c.state[at] != changed || c.now[at].place < r.place {
-				c.change(at, r)
+				added = single(added, found, r, &c.doubles)
+			} else {
+				c.doubles = c.doubles || c.state[at] != gone
+				if c.state[at] != changed || c.now[at].place < r.place {
+					c.change(at, r)
+				}
 			}
 		}
 	}
@@ -225,7 +236,7 @@ func (c *comparison) measureAdded(ctx context.Context) ([]record, error) {
 // place gives the messages that came UIDs, and puts them behind the others,
 // or in the room of those whose UIDs they have.
 func (c *comparison) place(d *delta, added []record, names *uidl) {
-	slices.SortFunc(added, byAge)
+	added = byAge(added)
 	taken := c.taken(len(added))
 	assign(added, nil, names, taken)
 	room := make(map[string]int)
@@ -235,6 +246,10 @@ func (c *comparison) place(d *delta, added []record, names *uidl) {
 				room[c.parts[i].uid] = i
 			}
 		}
+	}
+	if len(room) == 0 {
+		d.added = added
+		return
 	}
 	for i := range added {
 		r := &added[i]

@@ -133,12 +133,12 @@ type delivery struct {
 const nameTries = 10
 
 // create makes the file in the folder's tmp/.
-func (d *delivery) create(names namer) (err error) {
+func (d *delivery) create(names func(time.Time) string) (err error) {
 	if d.tmp, err = d.sys.open(d.top, "tmp", unix.O_RDONLY|unix.O_DIRECTORY); err != nil {
 		return explain(d.folder.name+"/tmp", err)
 	}
 	for range nameTries {
-		d.name = names.name(time.Now())
+		d.name = names(time.Now())
 		if err = d.open(); !errors.Is(err, unix.EEXIST) {
 			break
 		}

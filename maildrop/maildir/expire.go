@@ -20,7 +20,7 @@ func (s *Store) Expire(ctx context.Context, name string, before time.Time, dry b
 	}
 	defer m.Close()
 	ses := m.(*session)
-	ses.sweep(time.Now())
+	ses.sweep(ses.now())
 	var marked []int
 	k := ses.cursor(0)
 	for it := (item{}); k.next(&it); {

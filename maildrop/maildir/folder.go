@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,8 +17,7 @@ type folder struct {
 	top  int    // the folder itself
 	dirs [2]int // new/ and cur/, by place; -1 until openDirs
 
-	settling    time.Duration
-	journalFrom int64
+	terms
 }
 
 // place tells new/ from cur/.
@@ -132,7 +130,7 @@ func (s *Store) openParts(root *os.Root, path string, create bool) (*folder, err
 		return nil, temporary("Maildir "+path, err)
 	}
 	defer top.Close()
-	f := &folder{name: path, sys: s.sys, top: -1, dirs: [2]int{-1, -1}, settling: s.settling, journalFrom: s.journalFrom}
+	f := &folder{name: path, sys: s.sys, top: -1, dirs: [2]int{-1, -1}, terms: s.terms}
 	f.top, err = s.sys.open(int(top.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err == nil && create {
 		err = f.make()

@@ -209,14 +209,14 @@ func TestSizesOnceRead(t *testing.T) {
 // new/ and cur/, once these are old enough to be believed.
 func TestPollReadsNoDirectory(t *testing.T) {
 	b := newBox(t, Options{})
-	b.settling = 2 * tick
+	b.terms.settling = 2 * usual.tick
 	want := fill(b)
 	b.list()
 	b.hook.reset(nil)
 	if b.list(); b.hook.count("readDir") == 0 {
 		t.Error("a directory that changed just now was not read again: a change in the same clock tick would be missed")
 	}
-	time.Sleep(3 * tick)
+	time.Sleep(3 * usual.tick)
 	b.list()
 	b.hook.reset(nil)
 	b.wantUIDs("unchanged", want...)

@@ -18,9 +18,8 @@ import (
 // the number of messages that came, and their records. Indices are those
 // before the entry.
 const (
-	journalFrom = 64 << 10 // octets of an index that has a journal
-	maxEntries  = 64       // of a journal, until the index is written whole
-	entryHead   = 4 + 4
+	maxEntries = 64 // of a journal, until the index is written whole
+	entryHead  = 4 + 4
 )
 
 // indexFile is what is known of the file that an index is kept in. Without a
@@ -37,6 +36,7 @@ type indexFile struct {
 type delta struct {
 	changed []change // in order
 	added   []record
+	doubles bool // there are files with two names
 }
 
 // change is what became of the message with an index: nothing is left, or

@@ -3,7 +3,6 @@ package maildir
 import (
 	"context"
 	"errors"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,8 +45,8 @@ func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.sweep(time.Now())
-	f.expire(time.Now())
+	f.sweep(f.now())
+	f.expire(f.now())
 	if now.file = old.file; !now.written(old, d) {
 		if err := f.writeIndex(now, old.file, d); err != nil {
 			s.log.Warn("index not written, the next login reads the messages again", "maildir", f.name, "error", err)
@@ -87,6 +86,9 @@ func (f *folder) update(ctx context.Context, old *index, mark stamp) (*index, *d
 		}
 		d, err := f.compare(ctx, old, l, mark)
 		if err == nil {
+			if d.doubles {
+				l.settled = [2]bool{}
+			}
 			return &index{stamps: l.stamps, settled: l.settled, mark: mark, catalog: old.catalog.apply(d)}, d, nil
 		} else if err != errUnclear {
 			return nil, nil, err
@@ -124,6 +126,7 @@ func (f *folder) examine(ctx context.Context, old []record, first *listing, now 
 	}
 	var all []record
 	found := make(map[identity]int, len(l.entries))
+	doubles := false
 	pending := l.entries
 	for range rounds {
 		lost := make(map[string]bool)
@@ -136,10 +139,13 @@ func (f *folder) examine(ctx context.Context, old []record, first *listing, now 
 			case err != nil:
 				return nil, err
 			default:
-				all = single(all, found, r)
+				all = single(all, found, r, &doubles)
 			}
 		}
 		if len(lost) == 0 {
+			if doubles {
+				now.settled = [2]bool{}
+			}
 			return all, nil
 		}
 		now.settled = [2]bool{}
@@ -157,14 +163,17 @@ func (f *folder) examine(ctx context.Context, old []record, first *listing, now 
 }
 
 // single adds a record to those found. Two names of one file are one message:
-// a move by link and unlink passes through that state.
-func single(all []record, found map[identity]int, r *record) []record {
+// a move by link and unlink passes through that state. As only one is
+// remembered, no folder is settled while doubles are about: if that name went,
+// the other could be in the folder that did not change.
+func single(all []record, found map[identity]int, r *record, doubles *bool) []record {
 	id := identity{r.base(), r.ino}
 	at, twice := found[id]
 	if !twice {
 		found[id] = len(all)
 		return append(all, *r)
 	}
+	*doubles = true
 	if r.place > all[at].place {
 		all[at] = *r
 	}

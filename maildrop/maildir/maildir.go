@@ -112,14 +112,13 @@ type Store struct {
 	path   *template
 	create bool
 	uidl   source
-	names  namer
+	names  func(now time.Time) string
 	log    *slog.Logger
 	sys    system
 	cache  *cache
 	closed atomic.Bool
 
-	settling    time.Duration // the constants, but in tests
-	journalFrom int64
+	terms terms // the usual ones, but in tests
 }
 
 // errClosed answers a call that came after Close.
@@ -150,13 +149,12 @@ func New(opts Options) (*Store, error) {
 		path:   path,
 		create: opts.Create,
 		uidl:   uidl,
-		names:  newNamer(host),
+		names:  newNamer(host).name,
 		log:    log,
 		sys:    kernel{},
 		cache:  newCache(cmp.Or(opts.IndexCache, defaultCache)),
 
-		settling:    settling,
-		journalFrom: journalFrom,
+		terms: usual,
 	}, nil
 }
 

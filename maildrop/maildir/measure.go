@@ -84,6 +84,9 @@ func (f *folder) measureWith(ctx context.Context, e entry, buf []byte) (record, 
 	defer f.sys.close(fd)
 	r := record{entry: e, ino: st.Ino, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano()}
 	r.date()
+	if f.now().UnixNano()-r.ctime <= int64(f.tick) {
+		r.ctime = 0 // what changes in this tick would not show
+	}
 	var size maildrop.SizeCounter
 	for {
 		if err := ctx.Err(); err != nil {

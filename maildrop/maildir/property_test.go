@@ -127,7 +127,7 @@ func (w *world) step() {
 		}
 		w.index = false
 	case op < 18:
-		time.Sleep(2 * tick) // directories settle
+		time.Sleep(2 * usual.tick) // directories settle
 	default:
 		w.session()
 	}
@@ -233,7 +233,7 @@ func TestAgainstNaiveReader(t *testing.T) {
 		t.Run(fmt.Sprintf("%d-seed-%#x", n, seed), func(t *testing.T) {
 			t.Parallel()
 			b := newBox(t, Options{})
-			b.settling = tick + tick/2
+			b.terms.settling = usual.tick + usual.tick/2
 			w := &world{box: b, rng: rand.New(rand.NewPCG(seed, 0))}
 			for range 120 {
 				w.step()

@@ -17,7 +17,7 @@ import (
 func TestMovedWhileListed(t *testing.T) {
 	b := newBox(t, Options{})
 	want := fill(b)
-	time.Sleep(2 * tick)
+	time.Sleep(2 * usual.tick)
 	moved := false
 	b.hook.reset(func(_ int, op, _ string) error {
 		if op == "readDir" && b.hook.count("readDir") == 3 && !moved { // the first of cur/
@@ -50,9 +50,9 @@ func TestRewritten(t *testing.T) {
 // session that noticed does, so that the next one measures it anew.
 func TestIndexDropped(t *testing.T) {
 	b := newBox(t, Options{})
-	b.settling = 2 * tick
+	b.terms.settling = 2 * usual.tick
 	fill(b)
-	time.Sleep(3 * tick)
+	time.Sleep(3 * usual.tick)
 	b.list()
 	m := b.open()
 	if err := os.WriteFile(filepath.Join(b.path, "new", "1700000000.M1P1.host"), []byte("longer\n"), 0o600); err != nil {

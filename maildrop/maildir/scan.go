@@ -46,15 +46,30 @@ func (s stamps) latest() time.Time {
 	}
 }
 
-// Directories carry the time of the clock tick in which they changed, so that
-// two changes in one tick look like one.
-const (
+// terms are what the times of files and directories are judged by. These carry
+// the time of the clock tick in which they changed, so that two changes in one
+// tick look like one.
+type terms struct {
+	now func() time.Time
 	// tick is longer than a tick of any kernel.
-	tick = 20 * time.Millisecond
+	tick time.Duration
 	// settling is how old a directory's last change must be for its stamp to
 	// stand for its content. It allows for file systems that count in seconds.
-	settling = 2 * time.Second
-)
+	settling time.Duration
+	// young is the age below which a file may still be in the making: it is
+	// looked at again, though name and inode are known.
+	young time.Duration
+	// journalFrom is how many octets an index has that has a journal.
+	journalFrom int64
+}
+
+var usual = terms{
+	now:         time.Now,
+	tick:        20 * time.Millisecond,
+	settling:    2 * time.Second,
+	young:       200 * time.Millisecond,
+	journalFrom: 64 << 10,
+}
 
 // passes bounds how often a listing is made that changes while it is made.
 const passes = 5
@@ -113,7 +128,7 @@ func (f *folder) pass(ctx context.Context, known *index) (*listing, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	began := time.Now()
+	began := f.now()
 	before, err := f.stamps()
 	if err != nil {
 		return nil, err
@@ -133,9 +148,9 @@ func (f *folder) pass(ctx context.Context, known *index) (*listing, error) {
 		return nil, err
 	}
 	l.still = before == l.stamps
-	l.exact = l.still && began.Sub(before.latest()) > tick
+	l.exact = l.still && began.Sub(before.latest()) > f.tick
 	for p, s := range before {
-		l.settled[p] = l.still && (l.settled[p] || began.Sub(s.latest()) > max(f.settling, tick))
+		l.settled[p] = l.still && (l.settled[p] || began.Sub(s.latest()) > max(f.settling, f.tick))
 	}
 	return l, nil
 }
@@ -147,6 +162,7 @@ func (f *folder) pass(ctx context.Context, known *index) (*listing, error) {
 // made already may be first.
 func (f *folder) list(ctx context.Context, first *listing) (*listing, error) {
 	var seen map[dirent]bool
+	var all []dirent
 	l := first
 	for pass := range passes {
 		if pass > 0 || first == nil || first.read != [2]bool{true, true} {
@@ -162,17 +178,17 @@ func (f *folder) list(ctx context.Context, first *listing) (*listing, error) {
 			seen = make(map[dirent]bool, len(l.entries))
 		}
 		for _, e := range l.entries {
-			seen[e] = true
+			if !seen[e] {
+				seen[e] = true
+				all = append(all, e)
+			}
 		}
 		if l.still && pass > 0 {
 			break
 		}
 	}
 	l.settled = [2]bool{}
-	l.entries = l.entries[:0]
-	for e := range seen {
-		l.entries = append(l.entries, e)
-	}
+	l.entries = all
 	return l, nil
 }
 

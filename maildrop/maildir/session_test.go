@@ -82,9 +82,9 @@ func TestReplaced(t *testing.T) {
 // anew, though no directory changed.
 func TestChangedInPlace(t *testing.T) {
 	b := newBox(t, Options{})
-	b.settling = 2 * tick
+	b.terms.settling = 2 * usual.tick
 	fill(b)
-	time.Sleep(3 * tick)
+	time.Sleep(3 * usual.tick)
 	m := b.open()
 	path := filepath.Join(b.path, "new", "1700000000.M1P1.host")
 	if err := os.WriteFile(path, []byte("changed\n"), 0o600); err != nil {
@@ -236,10 +236,10 @@ func TestCancelledMidway(t *testing.T) {
 // its ctime. The next login lists the right one.
 func TestRewrittenUnseen(t *testing.T) {
 	b := newBox(t, Options{})
-	b.settling = 2 * tick
+	b.terms.settling = 2 * usual.tick
 	b.write("new/1700000000.M1P1.host", "a\nb\nc\n")
 	b.write("new/1700000001.M1P1.host", "x")
-	time.Sleep(3 * tick)
+	time.Sleep(3 * usual.tick)
 	b.list()
 	path := filepath.Join(b.path, "new", "1700000000.M1P1.host")
 	before, err := os.Stat(path)

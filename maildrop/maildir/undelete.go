@@ -39,7 +39,7 @@ func (s *Store) Undelete(ctx context.Context, name string, since time.Time) (int
 		return 0, err
 	}
 	defer f.sys.close(locked)
-	now := time.Now()
+	now := f.now()
 	a.expire(now)
 	all, err := a.batches()
 	if err != nil {
