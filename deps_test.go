@@ -25,6 +25,7 @@ const rules = `
 NONE < internal/wire, pop3, sasl
 internal/wire < maildrop
 maildrop < maildrop/memory, maildrop/maildir, maildrop/bucket, maildrop/maildroptest, maildrop/view
+maildrop/bucket < maildrop/bucket/buckettest
 pop3, sasl, internal/wire < pop3client
 pop3, sasl, internal/wire, maildrop, maildrop/view < pop3server
 pop3client, pop3server, maildrop/memory < pop3test
@@ -58,6 +59,7 @@ maildrop/memory, maildrop/maildroptest < pop3server
 maildrop/memory, maildrop/maildir, maildrop/maildroptest < maildrop/view
 pop3server, maildrop/memory, maildrop < pop3client
 maildrop/maildroptest < maildrop/memory, maildrop/maildir, maildrop/bucket
+maildrop/bucket/buckettest < maildrop/bucket
 maildrop/memory < maildrop/maildroptest
 pop3server, maildrop/memory < internal/conformance
 internal/fetch/disk/disktest < internal/fetch/journal, internal/fetch/target, internal/fetch
@@ -77,7 +79,8 @@ var libraries = map[string][]string{
 	"github.com/emersion/go-imap":      {"internal/fetch/target"},
 	"github.com/emersion/go-message":   {"internal/fetch/target"},
 	"github.com/emersion/go-sasl":      {"sasl", "pop3client", "pop3server", "pop3test", "internal/directory", "internal/fetch", "internal/fetch/target", "internal/cli"},
-	"github.com/aws/aws-sdk-go-v2":     {"maildrop/bucket"},
+	"github.com/klauspost/compress":    {"maildrop/bucket"},
+	"github.com/oklog/ulid":            {"maildrop/bucket"},
 	"github.com/prometheus":            {"internal/console", "internal/daemon"},
 	"go.opentelemetry.io":              {"internal/console", "internal/daemon"},
 	"golang.org/x/sys":                 {"maildrop/maildir", "internal/directory", "internal/daemon", "internal/cli", "internal/process", "internal/certs", "internal/fetch/disk", "internal/fetch/target", "bench/powerloss/disk", "bench/lmtp/rounds"},

@@ -1,0 +1,138 @@
+package bucket
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/poplin-mail/poplin/maildrop"
+)
+
+// listing is a maildrop, or a part of it, as LIST showed it.
+type listing struct {
+	all     []message // oldest first, but those that are aside
+	aside   []asideMessage
+	strays  []string // markers without a message
+	locks   []lock
+	list    []maildrop.Message // of all
+	etag    string             // of the generation
+	invalid string             // a key below m/ that is none of a message
+}
+
+// lock is somebody's session lock. Its age is by the store's clock.
+type lock struct {
+	nonce string
+	age   time.Duration
+}
+
+// usage adds up what a maildrop holds.
+func (l *listing) usage() maildrop.Usage {
+	u := maildrop.Usage{Messages: int64(len(l.all))}
+	for i := range l.all {
+		u.Octets += l.all[i].octets
+	}
+	return u
+}
+
+// look lists the objects of a maildrop whose keys begin with part. The error
+// wraps maildrop.ErrPermanent where there is something that this program does
+// not understand: clients would take a message that is not listed for gone.
+func (s *Store) look(ctx context.Context, p place, part string) (*listing, error) {
+	l := &listing{}
+	aside := make(map[string]marker)
+	for after := ""; ; {
+		began := s.now()
+		var page *Page
+		err := s.try(ctx, "cannot list "+p.prefix+part, func(ctx context.Context) (err error) {
+			page, err = s.engine.List(ctx, p.bucket, p.prefix+part, after, maxList)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		// The listing may be as old as the request, and its date as new as
+		// the reply.
+		took := s.now().Sub(began)
+		for i := range page.Entries {
+			e := &page.Entries[i]
+			key, ok := strings.CutPrefix(e.Key, p.prefix)
+			if !ok || e.Key <= after {
+				return nil, temporary("cannot list "+p.prefix+part, fmt.Errorf("key %q does not belong into the listing", e.Key))
+			}
+			after = e.Key
+			l.add(key, e, page.Date.Add(-took), aside)
+		}
+		if !page.More {
+			break
+		}
+		if len(page.Entries) == 0 {
+			return nil, temporary("cannot list "+p.prefix+part, errors.New("the listing is said to go on behind an empty page"))
+		}
+	}
+	if l.invalid != "" {
+		return nil, permanent("key "+p.prefix+l.invalid, errors.New("it is no message of this version of Poplin: move it away"))
+	}
+	return l, l.arrange(p, aside)
+}
+
+// add takes an entry in, whose key stands behind the maildrop's prefix.
+func (l *listing) add(key string, e *Entry, date time.Time, aside map[string]marker) {
+	switch {
+	case key == generation:
+		l.etag = e.ETag
+	case strings.HasPrefix(key, messages):
+		m, ok := parseMessage(key, e.Size)
+		if !ok {
+			l.invalid = key
+		}
+		l.all = append(l.all, m)
+	case strings.HasPrefix(key, locks):
+		l.locks = append(l.locks, lock{key[len(locks):], date.Sub(e.Modified)})
+	case strings.HasPrefix(key, markers):
+		mk, ok := parseMarker(key)
+		if !ok {
+			l.invalid = key
+		}
+		// Where two removals wrote one, the later has the last word.
+		if old, there := aside[mk.uid]; there && old.until > mk.until {
+			mk, old = old, mk
+			l.strays = append(l.strays, old.key())
+		} else if there {
+			l.strays = append(l.strays, old.key())
+		}
+		aside[mk.uid] = mk
+	}
+}
+
+// arrange sorts the messages, and puts those that are aside apart.
+func (l *listing) arrange(p place, aside map[string]marker) error {
+	slices.SortFunc(l.all, func(a, b message) int { return cmp.Compare(a.uid, b.uid) })
+	for i := 1; i < len(l.all); i++ {
+		if l.all[i].uid == l.all[i-1].uid {
+			return permanent(fmt.Sprintf("keys %s%s and %s", p.prefix, l.all[i-1].key(), l.all[i].key()), errors.New("two messages have one unique-id: move one of them away"))
+		}
+	}
+	if len(aside) > 0 {
+		l.all = slices.DeleteFunc(l.all, func(m message) bool {
+			mk, hidden := aside[m.uid]
+			if hidden {
+				l.aside = append(l.aside, asideMessage{m, mk})
+				delete(aside, m.uid)
+			}
+			return hidden
+		})
+		for _, mk := range aside {
+			l.strays = append(l.strays, mk.key())
+		}
+	}
+	l.list = make([]maildrop.Message, len(l.all))
+	for i := range l.all {
+		m := &l.all[i]
+		l.list[i] = maildrop.Message{UID: m.uid, Size: m.octets, Received: received(m.uid)}
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/poplin-mail/poplin/maildrop"
+)
+
+// session is a maildrop as it stood when it was opened.
+type session struct {
+	store *Store
+	place
+	lease  *lease // nil until the lock is taken
+	all    []message
+	list   []maildrop.Message
+	closed bool
+}
+
+// Open implements maildrop.Store. A maildrop to which nothing was delivered
+// yet is an empty one. With Options.Economy the lock is not taken here, but
+// by the first call that reads or removes a message, or has to do with notes
+// and what is aside: the error of that is then maildrop.ErrInUse.
+func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error) {
+	p, err := s.begin(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	ses := &session{store: s, place: p}
+	var l *listing
+	if s.economy {
+		l, err = s.remembered(ctx, p)
+	} else {
+		l, err = ses.hold(ctx, "")
+	}
+	if err != nil {
+		return nil, err
+	}
+	ses.all, ses.list = l.all, l.list
+	return ses, nil
+}
+
+// hold takes the session lock, and lists what begins with part.
+func (s *session) hold(ctx context.Context, part string) (*listing, error) {
+	if !s.store.claim(s.name) {
+		return nil, fmt.Errorf("bucket: %s: %w", s.name, maildrop.ErrInUse)
+	}
+	l := s.store.newLease(s.place)
+	found, err := l.announce(ctx, part)
+	if err != nil {
+		s.store.unclaim(s.name)
+		return nil, err
+	}
+	s.lease = l
+	l.start()
+	return found, nil
+}
+
+// claim keeps sessions of one process apart without asking the store, so that
+// of many at the same time one gets in. Unclaim ends it.
+func (s *Store) claim(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held[name] {
+		return false
+	}
+	s.held[name] = true
+	return true
+}
+
+func (s *Store) unclaim(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, name)
+}
+
+// check tells what is wrong with a call that needs no lock of its own.
+func (s *session) check(ctx context.Context) error {
+	if s.closed {
+		return errClosed
+	}
+	return ctx.Err()
+}
+
+// enter is check for a call that only the holder of the lock may make.
+func (s *session) enter(ctx context.Context) error {
+	if err := s.check(ctx); err != nil || s.lease != nil {
+		return err
+	}
+	_, err := s.hold(ctx, locks)
+	return err
+}
+
+// confirm makes sure that this session holds the lock for as long as a
+// request may take.
+func (s *session) confirm(ctx context.Context) error {
+	return s.lease.confirm(ctx, min(s.store.timeout, s.store.lease/4))
+}
+
+// Messages implements maildrop.Maildrop.
+func (s *session) Messages() []maildrop.Message { return s.list }
+
+// Open implements maildrop.Maildrop. It asks for the message before it
+// returns, so what cannot be had is known before the reply begins.
+func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	if i < 0 || i >= len(s.all) {
+		return nil, errIndex(i)
+	}
+	return s.store.read(ctx, s.place, &s.all[i], 0)
+}
+
+// Remove implements maildrop.Maildrop. Where the lease has ended meanwhile, it
+// is taken again first; nothing is removed where another session has the lock.
+func (s *session) Remove(ctx context.Context, marked []int) error {
+	if err := s.check(ctx); err != nil || len(marked) == 0 {
+		return err
+	}
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	keys, err := s.keys(marked)
+	if len(keys) == 0 {
+		return err
+	}
+	return errors.Join(err, s.remove(ctx, keys))
+}
+
+// keys gives the keys of messages.
+func (s *session) keys(marked []int) (keys []string, err error) {
+	var errs []error
+	for _, i := range marked {
+		if i < 0 || i >= len(s.all) {
+			errs = append(errs, errIndex(i))
+			continue
+		}
+		keys = append(keys, s.all[i].key())
+	}
+	return keys, errors.Join(errs...)
+}
+
+// remove deletes objects, and then has all nodes list the maildrop anew.
+func (s *session) remove(ctx context.Context, keys []string) error {
+	err := s.store.remove(ctx, s.place, keys, func() error { return s.confirm(ctx) })
+	return errors.Join(err, s.store.touch(ctx, s.place))
+}
+
+// Close implements maildrop.Maildrop. Where the store cannot be reached the
+// lock stays until its lease ends.
+func (s *session) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	if s.lease != nil {
+		s.lease.end()
+		s.store.unclaim(s.name)
+	}
+	return nil
+}
+
+// errIndex is the error for an index that no message has.
+func errIndex(i int) error { return fmt.Errorf("bucket: no message with index %d", i) }
