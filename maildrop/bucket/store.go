@@ -269,7 +269,7 @@ func (s *Store) remove(ctx context.Context, p place, keys []string, check func()
 // operation that failed: it is not stopped by the end of ctx, and nobody hears
 // of its errors but the log.
 func (s *Store) forget(ctx context.Context, p place, keys ...string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*s.timeout+tries*pause) // one reply may stay out
 	defer cancel()
 	if err := s.remove(ctx, p, keys, always); err != nil {
 		s.log.Warn("object was not removed", "maildrop", p.name, "error", err)
