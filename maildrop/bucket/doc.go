@@ -3,7 +3,7 @@
 // same maildrops, and none of them keeps anything: there is no database and no
 // index beside the objects.
 //
-// New makes a Store over an Engine. Store.Open
+// New makes a Store over an Engine, which package s3 is for stores that speak S3. Store.Open
 // opens a user's maildrop, Store.Deliver puts a message into one.
 //
 // A maildrop is what lies below HASH/NAME/ in one bucket:

@@ -75,7 +75,8 @@ type Entry struct {
 
 // Errors of an Engine, which errors wrap. Any other is a fault that may pass.
 var (
-	// ErrNotFound says that there is no such object, or no such bucket.
+	// ErrNotFound says that there is no such object. A bucket that is missing
+	// is a fault: mail must not look as if it were gone.
 	ErrNotFound = errors.New("not in the object store")
 
 	// ErrNotModified says that the object is the one that the caller has.

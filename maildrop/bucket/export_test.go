@@ -9,15 +9,17 @@ import (
 // SetClock gives a Store another clock.
 func (s *Store) SetClock(now func() time.Time) { s.now = now }
 
+// SetJitter gives a Store another source of chance for pauses between tries.
+func (s *Store) SetJitter(jitter func(time.Duration) time.Duration) { s.jitter = jitter }
+
 // Holds tells whether a Maildrop believes that it holds the session lock.
-func Holds(m maildrop.Maildrop) bool {
+func Holds(m maildrop.Maildrop) bool { return Lock(m)() }
+
+// Lock gives what tells whether a Maildrop believes that it holds the session
+// lock, by the lease that it has now.
+func Lock(m maildrop.Maildrop) func() bool {
 	l := m.(*session).lease
-	if l == nil {
-		return false
-	}
-	l.busy <- struct{}{}
-	defer func() { <-l.busy }()
-	return !l.ended && l.nonce != "" && !l.late()
+	return func() bool { return l != nil && !l.late() }
 }
 
 // ObjectKey gives the key of a message behind the prefix of its maildrop.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
@@ -23,22 +24,28 @@ type lease struct {
 	place
 	busy  chan struct{} // held by who speaks to the store about the lock
 	nonce string        // of the object; empty while there is none
-	until time.Time     // held until then
 	timer *time.Timer   // renews
 	ended bool
+	until atomic.Pointer[time.Time] // held until then; others may look at it
 }
 
 func (s *Store) newLease(p place) *lease {
 	return &lease{store: s, place: p, busy: make(chan struct{}, 1)}
 }
 
-// late tells whether others may have taken the lock. Time passes by both of
-// the clocks of the machine: one stands still while it sleeps, the other one
-// can be set.
-func (l *lease) late() bool {
-	now := l.store.now()
-	return !now.Before(l.until) || !now.Round(0).Before(l.until.Round(0))
+// left is for how long the lock is still held. Time passes by both of the
+// clocks of the machine: one stands still while it sleeps, the other one can
+// be set.
+func (l *lease) left() time.Duration {
+	until, now := l.until.Load(), l.store.now()
+	if until == nil {
+		return 0
+	}
+	return min(until.Sub(now), until.Round(0).Sub(now.Round(0)))
 }
+
+// late tells whether others may have taken the lock.
+func (l *lease) late() bool { return l.left() <= 0 }
 
 // term is how long a lease lasts for its holder.
 func (s *Store) term() time.Duration { return s.lease - s.lease/8 }
@@ -64,7 +71,8 @@ func (l *lease) announce(ctx context.Context, part string) (*listing, error) {
 	}
 	old := l.nonce
 	if err == nil {
-		l.nonce, l.until = mine, until
+		l.nonce = mine
+		l.until.Store(&until)
 		if l.late() {
 			l.nonce, err = old, temporary("lock of "+l.name, errors.New("the store took longer than the lease lasts"))
 		}
@@ -124,7 +132,7 @@ func (l *lease) renew() {
 	if l.ended || l.late() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), l.until.Sub(l.store.now()))
+	ctx, cancel := context.WithTimeout(context.Background(), l.left())
 	defer cancel()
 	if err := l.refresh(ctx); err != nil {
 		l.store.log.Warn("session lock was not renewed", "maildrop", l.name, "error", err)
@@ -145,7 +153,7 @@ func (l *lease) refresh(ctx context.Context) error {
 	if l.late() {
 		return errLate
 	}
-	l.until = until
+	l.until.Store(&until)
 	return nil
 }
 
@@ -162,7 +170,7 @@ func (l *lease) confirm(ctx context.Context, atLeast time.Duration) error {
 		return errClosed
 	}
 	if !l.late() {
-		if l.until.Sub(l.store.now()) > atLeast {
+		if l.left() > atLeast {
 			return nil
 		}
 		if err := l.refresh(ctx); err == nil || ctx.Err() != nil {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,7 @@ type Store struct {
 	temp    string
 	log     *slog.Logger
 	now     func() time.Time // time.Now, but in tests
+	jitter  func(time.Duration) time.Duration
 	uids    uids
 	zstd    zstdPools
 	cache   cache
@@ -131,6 +133,7 @@ func New(opts Options) (*Store, error) {
 		temp:    opts.TempDir,
 		log:     opts.Logger,
 		now:     time.Now,
+		jitter:  rand.N[time.Duration],
 		held:    make(map[string]bool),
 	}
 	s.cache.most = orDefault(opts.CacheMessages, DefaultCacheMessages)
@@ -200,7 +203,7 @@ func (s *Store) try(ctx context.Context, what string, request func(ctx context.C
 		case n == tries || errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotModified) || errors.Is(err, ErrDenied):
 			return temporary(what, err)
 		}
-		if err := sleep(ctx, wait+rand.N(wait/2)); err != nil {
+		if err := sleep(ctx, wait+s.jitter(wait/2)); err != nil {
 			return err
 		}
 		wait *= 4
@@ -279,9 +282,14 @@ func (s *Store) forget(ctx context.Context, p place, keys ...string) {
 func always() error { return nil }
 
 // touch changes the generation of a maildrop: listings that nodes remember are
-// no longer right.
+// no longer right. Each try writes another one. One that was written twice
+// would bring an old generation back, and with it listings that lack what came
+// in between.
 func (s *Store) touch(ctx context.Context, p place) error {
-	return s.put(ctx, p, generation, []byte(nonce()))
+	return s.try(ctx, "cannot write "+p.prefix+generation, func(ctx context.Context) error {
+		text := nonce()
+		return s.engine.Put(ctx, p.bucket, p.prefix+generation, strings.NewReader(text), int64(len(text)))
+	})
 }
 
 // temporary makes an error that wraps maildrop.ErrTemporary.

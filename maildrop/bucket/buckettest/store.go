@@ -159,6 +159,8 @@ func (g *Gateway) begin(ctx context.Context, c Call) (Fault, error) {
 		return f, hang(ctx)
 	case Dead:
 		return f, errors.New("this node is dead")
+	case Unanswered:
+		return f, nil // whoever still waits for it
 	case Slow:
 		select {
 		case <-time.After(slowness):
