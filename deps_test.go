@@ -25,7 +25,7 @@ const rules = `
 NONE < internal/wire, pop3, sasl
 internal/wire < maildrop
 maildrop < maildrop/memory, maildrop/maildir, maildrop/bucket, maildrop/maildroptest, maildrop/view
-maildrop/bucket < maildrop/bucket/buckettest
+maildrop/bucket < maildrop/bucket/buckettest, maildrop/bucket/s3
 pop3, sasl, internal/wire < pop3client
 pop3, sasl, internal/wire, maildrop, maildrop/view < pop3server
 pop3client, pop3server, maildrop/memory < pop3test
@@ -60,6 +60,7 @@ maildrop/memory, maildrop/maildir, maildrop/maildroptest < maildrop/view
 pop3server, maildrop/memory, maildrop < pop3client
 maildrop/maildroptest < maildrop/memory, maildrop/maildir, maildrop/bucket
 maildrop/bucket/buckettest < maildrop/bucket
+maildrop/bucket/buckettest, maildrop/maildroptest < maildrop/bucket/s3
 maildrop/memory < maildrop/maildroptest
 pop3server, maildrop/memory < internal/conformance
 internal/fetch/disk/disktest < internal/fetch/journal, internal/fetch/target, internal/fetch
@@ -79,6 +80,7 @@ var libraries = map[string][]string{
 	"github.com/emersion/go-imap":      {"internal/fetch/target"},
 	"github.com/emersion/go-message":   {"internal/fetch/target"},
 	"github.com/emersion/go-sasl":      {"sasl", "pop3client", "pop3server", "pop3test", "internal/directory", "internal/fetch", "internal/fetch/target", "internal/cli"},
+	"github.com/minio/minio-go":        {"maildrop/bucket/s3"},
 	"github.com/klauspost/compress":    {"maildrop/bucket"},
 	"github.com/oklog/ulid":            {"maildrop/bucket"},
 	"github.com/prometheus":            {"internal/console", "internal/daemon"},
