@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/poplin-mail/poplin/maildrop"
 )
 
@@ -50,9 +48,8 @@ func parseMarker(key string) (marker, bool) {
 	}
 	removed, err1 := strconv.ParseInt(fields[1], 10, 64)
 	until, err2 := strconv.ParseInt(fields[2], 10, 64)
-	_, err3 := ulid.ParseStrict(fields[0])
 	m := marker{fields[0], removed, until}
-	return m, cmp.Or(err1, err2, err3) == nil && m.key() == key
+	return m, cmp.Or(err1, err2) == nil && validUID(m.uid) && m.key() == key
 }
 
 // SetAside implements maildrop.Aside.

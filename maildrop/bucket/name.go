@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/oklog/ulid/v2"
 )
 
 // place is where a maildrop is: a bucket, and the beginning of its keys.
@@ -145,7 +143,7 @@ func parseMessage(key string, size int64) (message, bool) {
 		return m, false
 	}
 	m.uid = fields[0]
-	if _, err := ulid.ParseStrict(m.uid); err != nil {
+	if !validUID(m.uid) {
 		return m, false
 	}
 	octets, err := strconv.ParseUint(fields[1], 10, 62)

@@ -35,6 +35,13 @@ func (u *uids) next(now time.Time) (string, error) {
 	return id.String(), nil
 }
 
+// validUID tells whether s is a ULID in the form in which this package writes
+// it: keys that differ must not name one message.
+func validUID(s string) bool {
+	id, err := ulid.ParseStrict(s)
+	return err == nil && id.String() == s
+}
+
 // received gives the time in a ULID.
 func received(uid string) time.Time {
 	id, err := ulid.ParseStrict(uid)
