@@ -1,0 +1,319 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Finding is what Check found out about one thing that maildrops need.
+type Finding struct {
+	What string // "listing shows what was written" and the like
+	Err  error  // why maildrops must not be kept there; nil: it is as it must be
+}
+
+// Check tries out whether maildrops may be kept in the buckets of these
+// options. It writes below poplin-check/ in the first of them, and removes
+// that. Engines are ways to the same store, such as its gateways: what is
+// written through one must be seen through each. Opts.Engine need not be set.
+//
+// What it finds wrong is wrong; a store that lists late only now and then may
+// pass.
+func Check(ctx context.Context, opts Options, engines ...Engine) []Finding {
+	c := &checker{
+		prefix: "poplin-check/" + nonce() + "/", bucket: Buckets(opts.Bucket, opts.Buckets)[0], engines: engines,
+		skew: orDefault(opts.Lease, DefaultLease) / 8, timeout: orDefault(opts.Timeout, DefaultTimeout),
+	}
+	defer c.clean(ctx)
+	var found []Finding
+	for _, check := range []struct {
+		what string
+		run  func(ctx context.Context) error
+	}{
+		{"all buckets are there", func(ctx context.Context) error { return c.buckets(ctx, Buckets(opts.Bucket, opts.Buckets)) }},
+		{"listings show what was written, at once and everywhere", c.listing},
+		{"listings are in order and go on behind a key", c.paging},
+		{"clocks of the store agree", c.clocks},
+		{"objects are read as a whole and in ranges", c.reading},
+		{"an object that has not changed is known by its ETag", c.unchanged},
+		{"batches are deleted", c.deleting},
+	} {
+		err := check.run(ctx)
+		found = append(found, Finding{check.what, err})
+		if err != nil && len(found) == 1 {
+			break // the rest would say the same again
+		}
+	}
+	return found
+}
+
+// checker writes and reads objects of its own.
+type checker struct {
+	prefix, bucket string
+	engines        []Engine
+	skew, timeout  time.Duration
+}
+
+func (c *checker) put(ctx context.Context, e Engine, key, content string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return e.Put(ctx, c.bucket, c.prefix+key, strings.NewReader(content), int64(len(content)))
+}
+
+func (c *checker) get(ctx context.Context, e Engine, key string, how How) (content, etag string, size int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	o, err := e.Get(ctx, c.bucket, c.prefix+key, how)
+	if err != nil {
+		return "", "", 0, err
+	}
+	defer o.Body.Close()
+	all, err := io.ReadAll(io.LimitReader(o.Body, 1<<20))
+	return string(all), o.ETag, o.Size, err
+}
+
+func (c *checker) list(ctx context.Context, e Engine, part, after string, most int) (*Page, []string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if after != "" {
+		after = c.prefix + after
+	}
+	p, err := e.List(ctx, c.bucket, c.prefix+part, after, most)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys := make([]string, len(p.Entries))
+	for i := range keys {
+		keys[i] = strings.TrimPrefix(p.Entries[i].Key, c.prefix)
+	}
+	return p, keys, nil
+}
+
+func (c *checker) buckets(ctx context.Context, names []string) error {
+	if len(c.engines) == 0 {
+		return errors.New("there is no engine to check")
+	}
+	for _, e := range c.engines {
+		for _, name := range names {
+			if _, err := e.List(ctx, name, c.prefix, "", 1); err != nil {
+				return fmt.Errorf("bucket %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// rounds is how often what must be seen at once is looked for.
+const rounds = 10
+
+// listing writes and deletes through each engine and lists through each.
+func (c *checker) listing(ctx context.Context) error {
+	for round := range rounds {
+		for i, writer := range c.engines {
+			key := fmt.Sprintf("l/%d-%d", round, i)
+			for _, step := range []string{"written", "written again", "deleted"} {
+				var err error
+				if step == "deleted" {
+					err = c.delete(ctx, writer, key)
+				} else {
+					err = c.put(ctx, writer, key, step)
+				}
+				if err != nil {
+					return err
+				}
+				for j, reader := range c.engines {
+					p, keys, err := c.list(ctx, reader, "l/", "", maxList)
+					if err != nil {
+						return err
+					}
+					at := slices.Index(keys, key)
+					if (at < 0) != (step == "deleted") || at >= 0 && p.Entries[at].Size != int64(len(step)) {
+						return fmt.Errorf("what was %s through endpoint %d is not so in a listing through endpoint %d: sessions would meet, and mail would seem to be gone", step, i+1, j+1)
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) delete(ctx context.Context, e Engine, keys ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	full := make([]string, len(keys))
+	for i := range keys {
+		full[i] = c.prefix + keys[i]
+	}
+	left, err := e.Delete(ctx, c.bucket, full)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("%d of %d keys are said to be left, without an error", len(left), len(keys))
+	}
+	return err
+}
+
+// paging lists some keys, such as maildrops have, in pages.
+func (c *checker) paging(ctx context.Context) error {
+	want := []string{"p/a-.@", "p/a/g", "p/a/k/x", "p/a/m/x", "p/a0", "p/b"}
+	for i := len(want) - 1; i >= 0; i-- {
+		if err := c.put(ctx, c.engines[0], want[i], "x"); err != nil {
+			return err
+		}
+	}
+	for _, e := range c.engines {
+		got, err := c.pages(ctx, e, len(want))
+		if err == nil && !slices.Equal(got, want) {
+			err = fmt.Errorf("it shows %q, and there are %q", got, want)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pages lists keys two at a time, and not many more than most.
+func (c *checker) pages(ctx context.Context, e Engine, most int) (got []string, err error) {
+	for after := ""; ; after = got[len(got)-1] {
+		p, keys, err := c.list(ctx, e, "p/", after, 2)
+		if err != nil {
+			return nil, err
+		}
+		got = append(got, keys...)
+		switch {
+		case !p.More:
+			return got, nil
+		case len(keys) == 0 || len(got) > most:
+			return nil, fmt.Errorf("it does not end behind %q", got)
+		}
+	}
+}
+
+// clocks compares the time of writing with that of the reply to a listing.
+func (c *checker) clocks(ctx context.Context) error {
+	for i, writer := range c.engines {
+		key := fmt.Sprintf("c/%d", i)
+		for j, reader := range c.engines {
+			began := time.Now()
+			if err := c.put(ctx, writer, key, ""); err != nil {
+				return err
+			}
+			p, keys, err := c.list(ctx, reader, key, "", 1)
+			if err != nil {
+				return err
+			}
+			if len(keys) != 1 {
+				return fmt.Errorf("%s is not listed", key)
+			}
+			took := time.Since(began) + time.Second // times are in seconds
+			if age := p.Date.Sub(p.Entries[0].Modified); age > took+c.skew || age < -took-c.skew {
+				return fmt.Errorf("an object written through endpoint %d is %v old in a listing through endpoint %d, made %v later: locks would end early or late; set the clocks",
+					i+1, age, j+1, took.Round(time.Millisecond))
+			}
+		}
+	}
+	return nil
+}
+
+// reading reads through each engine what was written through the first.
+func (c *checker) reading(ctx context.Context) error {
+	const text = "0123456789"
+	if err := errors.Join(c.put(ctx, c.engines[0], "r", text), c.put(ctx, c.engines[0], "empty", "")); err != nil {
+		return err
+	}
+	for _, e := range c.engines {
+		for _, t := range []struct {
+			key, want string
+			how       How
+		}{
+			{"r", text, How{}}, {"r", text[3:], How{Offset: 3}}, {"r", text[:4], How{Length: 4}}, {"r", text[2:5], How{Offset: 2, Length: 3}}, {"empty", "", How{}},
+		} {
+			got, _, size, err := c.get(ctx, e, t.key, t.how)
+			whole := int64(len(text))
+			if t.key == "empty" {
+				whole = 0
+			}
+			if err != nil || got != t.want || size != whole {
+				return fmt.Errorf("octets from %d on, of %d, are %q of %d, error %v; want %q of %d", t.how.Offset, t.how.Length, got, size, err, t.want, whole)
+			}
+		}
+		if _, _, _, err := c.get(ctx, e, "none", How{}); !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("an object that is not there: error %v", err)
+		}
+	}
+	return nil
+}
+
+// unchanged looks whether ETags tell one content from another, and are the
+// same in listings.
+func (c *checker) unchanged(ctx context.Context) error {
+	for _, e := range c.engines {
+		before := ""
+		for _, text := range []string{"one", "two"} {
+			if err := c.put(ctx, e, "e", text); err != nil {
+				return err
+			}
+			for _, other := range c.engines {
+				_, etag, _, err := c.get(ctx, other, "e", How{Unless: before})
+				if err != nil {
+					return err
+				}
+				p, keys, err := c.list(ctx, other, "e", "", 2)
+				if err != nil {
+					return err
+				}
+				at := slices.Index(keys, "e")
+				if etag == "" || at < 0 || p.Entries[at].ETag != etag {
+					return fmt.Errorf("the ETag is %q, and another one in the listing", etag)
+				}
+				if _, _, _, err := c.get(ctx, other, "e", How{Unless: etag}); !errors.Is(err, ErrNotModified) {
+					return fmt.Errorf("asked for anything but what it is, the store gives it again: error %v", err)
+				}
+				if other == c.engines[len(c.engines)-1] {
+					before = etag
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// deleting deletes many at once, and one that is not there.
+func (c *checker) deleting(ctx context.Context) error {
+	e := c.engines[len(c.engines)-1]
+	keys := []string{"d/none"}
+	for i := range 20 {
+		key := fmt.Sprintf("d/%d", i)
+		keys = append(keys, key)
+		if err := c.put(ctx, e, key, ""); err != nil {
+			return err
+		}
+	}
+	for len(keys) < MaxDelete {
+		keys = append(keys, fmt.Sprintf("d/none-%d", len(keys)))
+	}
+	if err := c.delete(ctx, e, keys...); err != nil {
+		return err
+	}
+	_, left, err := c.list(ctx, e, "d/", "", 5)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("%q are still listed", left)
+	}
+	return err
+}
+
+// clean removes what was written.
+func (c *checker) clean(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.timeout)
+	defer cancel()
+	if len(c.engines) == 0 {
+		return
+	}
+	_, keys, err := c.list(ctx, c.engines[0], "", "", maxList)
+	if err == nil && len(keys) > 0 {
+		_ = c.delete(ctx, c.engines[0], keys...) // what stays is harmless
+	}
+}

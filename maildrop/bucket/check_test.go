@@ -1,0 +1,146 @@
+package bucket_test
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/poplin-mail/poplin/maildrop/bucket"
+	"github.com/poplin-mail/poplin/maildrop/bucket/buckettest"
+)
+
+// broken is an engine with one thing wrong.
+type broken struct {
+	bucket.Engine
+	put  func(ctx context.Context, e bucket.Engine, key string, body io.ReadSeeker, size int64) error
+	get  func(o *bucket.Object, how bucket.How)
+	ask  func(how *bucket.How)
+	list func(p *bucket.Page, after string)
+	keys func(keys []string) []string
+}
+
+func (b *broken) Put(ctx context.Context, name, key string, body io.ReadSeeker, size int64) error {
+	if b.put != nil {
+		return b.put(ctx, b.Engine, key, body, size)
+	}
+	return b.Engine.Put(ctx, name, key, body, size)
+}
+
+func (b *broken) Get(ctx context.Context, name, key string, how bucket.How) (*bucket.Object, error) {
+	asked := how
+	if b.ask != nil {
+		b.ask(&asked)
+	}
+	o, err := b.Engine.Get(ctx, name, key, asked)
+	if err == nil && b.get != nil {
+		b.get(o, how)
+	}
+	return o, err
+}
+
+func (b *broken) List(ctx context.Context, name, prefix, after string, most int) (*bucket.Page, error) {
+	p, err := b.Engine.List(ctx, name, prefix, after, most)
+	if err == nil && b.list != nil {
+		b.list(p, after)
+	}
+	return p, err
+}
+
+func (b *broken) Delete(ctx context.Context, name string, keys []string) ([]string, error) {
+	if b.keys != nil {
+		keys = b.keys(keys)
+	}
+	return b.Engine.Delete(ctx, name, keys)
+}
+
+// TestCheck: a store that does what maildrops need passes; one with anything
+// wrong does not, and the finding says what.
+func TestCheck(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(b *broken, g *buckettest.Gateway)
+		words string // of the finding; empty: it passes
+	}{
+		"right":             {func(*broken, *buckettest.Gateway) {}, ""},
+		"a clock near by":   {func(_ *broken, g *buckettest.Gateway) { g.Skew = 10 * time.Second }, ""},
+		"a clock ahead":     {func(_ *broken, g *buckettest.Gateway) { g.Skew = time.Minute }, "clocks"},
+		"a clock behind":    {func(_ *broken, g *buckettest.Gateway) { g.Skew = -time.Minute }, "clocks"},
+		"bucket is missing": {faulty(buckettest.NoBucket), "buckets"},
+		"denied":            {faulty(buckettest.Expired), "buckets"},
+		"lists late":        {faulty(buckettest.Stale), "at once"},
+		"lists late elsewhere": {func(b *broken, _ *buckettest.Gateway) {
+			n := 0
+			b.list = func(p *bucket.Page, _ string) {
+				if n++; n == 11 && len(p.Entries) > 0 {
+					p.Entries = nil
+				}
+			}
+		}, "at once"},
+		"no order": {func(b *broken, _ *buckettest.Gateway) {
+			b.list = func(p *bucket.Page, after string) {
+				if len(p.Entries) == 2 {
+					p.Entries[0], p.Entries[1] = p.Entries[1], p.Entries[0]
+				}
+			}
+		}, "order"},
+		"pages end early":  {func(b *broken, _ *buckettest.Gateway) { b.list = func(p *bucket.Page, _ string) { p.More = false } }, "order"},
+		"pages do not end": {func(b *broken, _ *buckettest.Gateway) { b.list = func(p *bucket.Page, _ string) { p.More = true } }, "order"},
+		"no ranges":        {func(b *broken, _ *buckettest.Gateway) { b.ask = func(how *bucket.How) { how.Offset = 0 } }, "ranges"},
+		"other sizes": {func(b *broken, _ *buckettest.Gateway) {
+			b.get = func(o *bucket.Object, how bucket.How) { o.Size -= how.Offset }
+		}, "ranges"},
+		"If-None-Match is not known": {func(b *broken, _ *buckettest.Gateway) { b.ask = func(how *bucket.How) { how.Unless = "" } }, "ETag"},
+		"ETags with quotes": {func(b *broken, _ *buckettest.Gateway) {
+			b.get = func(o *bucket.Object, _ bucket.How) { o.ETag = `"` + o.ETag + `"` }
+		}, "ETag"},
+		"batches of 500": {func(b *broken, _ *buckettest.Gateway) {
+			b.keys = func(keys []string) []string { return keys[max(0, len(keys)-500):] }
+		}, "batches"},
+		"batches fail": {faultyDelete(), "batches"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				objects := &buckettest.Store{}
+				gateway := &buckettest.Gateway{Store: objects}
+				second := &broken{Engine: gateway}
+				c.spoil(second, gateway)
+				var wrong []string
+				for _, f := range bucket.Check(t.Context(), bucket.Options{Bucket: "mail", Buckets: 3}, &buckettest.Gateway{Store: objects}, second) {
+					if f.Err != nil {
+						wrong = append(wrong, f.What+": "+f.Err.Error())
+					}
+				}
+				if c.words == "" && len(wrong) > 0 || c.words != "" && (len(wrong) == 0 || !strings.Contains(wrong[0], c.words)) {
+					t.Errorf("found wrong: %q, want %q", wrong, c.words)
+				}
+				if c.words == "" {
+					for _, name := range bucket.Buckets("mail", 3) {
+						if keys := objects.Keys(name, ""); len(keys) > 0 {
+							t.Errorf("%q are left in %s", keys, name)
+						}
+					}
+				}
+			})
+		})
+	}
+	if found := bucket.Check(t.Context(), bucket.Options{Bucket: "mail"}); len(found) != 1 || found[0].Err == nil {
+		t.Errorf("without an engine: %v", found)
+	}
+}
+
+func faulty(f buckettest.Fault) func(*broken, *buckettest.Gateway) {
+	return func(_ *broken, g *buckettest.Gateway) { g.Fault = func(buckettest.Call) buckettest.Fault { return f } }
+}
+
+func faultyDelete() func(*broken, *buckettest.Gateway) {
+	return func(_ *broken, g *buckettest.Gateway) {
+		g.Fault = func(c buckettest.Call) buckettest.Fault {
+			if c.Op == "delete" && len(c.Keys) > 1 {
+				return buckettest.Torn
+			}
+			return buckettest.None
+		}
+	}
+}
