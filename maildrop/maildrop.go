@@ -105,6 +105,14 @@ type Lister interface {
 	UIDs() string
 }
 
+// Peeker is a Maildrop for which the beginning of a message costs less than
+// all of it.
+type Peeker interface {
+	// Peek is Open for a caller who may need no more than the header and some
+	// lines. All of the message can be read nevertheless.
+	Peek(ctx context.Context, i int) (io.ReadCloser, error)
+}
+
 // Message is one message of a Maildrop.
 type Message struct {
 	// UID is the unique-id: 1 to 70 octets of 0x21 to 0x7E, different for

@@ -14,7 +14,7 @@ import (
 // retr sends a message whole (RFC 1939 section 5, RETR).
 func (s *session) retr(ctx context.Context, arg argument) error {
 	size := s.msgs.size(arg.n)
-	err := s.send(ctx, arg.n, size, func(stored io.Reader) io.Reader {
+	err := s.send(ctx, arg.n, size, s.drop.Open, func(stored io.Reader) io.Reader {
 		s.w.Line("+OK ", strconv.FormatInt(size, 10), " octets")
 		return stored
 	})
@@ -24,15 +24,18 @@ func (s *session) retr(ctx context.Context, arg argument) error {
 	return err
 }
 
+// opener is Maildrop.Open or Peeker.Peek.
+type opener func(ctx context.Context, i int) (io.ReadCloser, error)
+
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}
 
-// send writes the part of message n that cut makes of it, after the positive
+// send writes the part of message n, which open gives, that cut makes of it, after the positive
 // reply that cut writes. Want is the number of octets that it must have, below
 // zero for any. Once the reply has begun, a message that cannot be read to its
 // end, or has another size than announced, ends the session without the
 // terminator: the client would take it for whole, and delete it.
-func (s *session) send(ctx context.Context, n int, want int64, cut func(io.Reader) io.Reader) error {
-	stored, err := s.drop.Open(ctx, n-1)
+func (s *session) send(ctx context.Context, n int, want int64, open opener, cut func(io.Reader) io.Reader) error {
+	stored, err := open(ctx, n-1)
 	if err != nil {
 		return err
 	}

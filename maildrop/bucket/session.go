@@ -9,6 +9,8 @@ import (
 	"github.com/poplin-mail/poplin/maildrop"
 )
 
+var _ maildrop.Peeker = (*session)(nil)
+
 // session is a maildrop as it stood when it was opened.
 type session struct {
 	store *Store
@@ -104,14 +106,29 @@ func (s *session) Messages() []maildrop.Message { return s.list }
 
 // Open implements maildrop.Maildrop. It asks for the message before it
 // returns, so what cannot be had is known before the reply begins.
-func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
+func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) { return s.read(ctx, i, 0) }
+
+// peekSize is what TOP asks for first: header and some lines, mostly.
+const peekSize = 16 << 10
+
+// Peek implements maildrop.Peeker: it asks for more and more of the message as
+// it is read.
+func (s *session) Peek(ctx context.Context, i int) (io.ReadCloser, error) {
+	return s.read(ctx, i, peekSize)
+}
+
+func (s *session) read(ctx context.Context, i int, first int64) (io.ReadCloser, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	if i < 0 || i >= len(s.all) {
 		return nil, errIndex(i)
 	}
-	return s.store.read(ctx, s.place, &s.all[i], 0)
+	m := &s.all[i]
+	if m.sealed && first > 0 {
+		first = headerSize + chunkSize + tagSize + 1 // less is of no use, and one octet more tells whether it is the last chunk
+	}
+	return s.store.read(ctx, s.place, m, first)
 }
 
 // Remove implements maildrop.Maildrop. Where the lease has ended meanwhile, it

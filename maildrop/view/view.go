@@ -121,6 +121,15 @@ func (d *drop) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 	return d.Maildrop.Open(ctx, d.below(i))
 }
 
+// Peek implements maildrop.Peeker, by Open where the Maildrop is none.
+func (d *drop) Peek(ctx context.Context, i int) (io.ReadCloser, error) {
+	p, ok := d.Maildrop.(maildrop.Peeker)
+	if !ok || i < 0 || i >= len(d.list) {
+		return d.Open(ctx, i)
+	}
+	return p.Peek(ctx, d.below(i))
+}
+
 // below gives the index that message i has in the Maildrop.
 func (d *drop) below(i int) int {
 	if d.index == nil {
