@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,7 @@ type box struct {
 	gateway *buckettest.Gateway // of Store
 	*bucket.Store
 	other *bucket.Store
+	mu    sync.Mutex
 	fault func(n int, c buckettest.Call) buckettest.Fault // of the n-th call since begin; nil: none
 	began int
 }
@@ -34,10 +36,13 @@ func newBox(t *testing.T, opts bucket.Options) *box {
 	t.Helper()
 	b := &box{T: t, objects: &buckettest.Store{}}
 	b.gateway = &buckettest.Gateway{Store: b.objects, Fault: func(c buckettest.Call) buckettest.Fault {
-		if b.fault == nil {
+		b.mu.Lock()
+		fault, n := b.fault, c.N-b.began
+		b.mu.Unlock()
+		if fault == nil {
 			return buckettest.None
 		}
-		return b.fault(c.N-b.began, c)
+		return fault(n, c)
 	}}
 	opts.Bucket, opts.Engine = "mail", b.gateway
 	b.Store = newStore(t, opts)
@@ -57,11 +62,15 @@ func newStore(t *testing.T, opts bucket.Options) *bucket.Store {
 
 // begin has calls meet faults; end ends that, and gives the number of calls.
 func (b *box) begin(fault func(n int, c buckettest.Call) buckettest.Fault) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.began = b.gateway.Calls()
 	b.fault = fault
 }
 
 func (b *box) end() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.fault = nil
 	return b.gateway.Calls() - b.began
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,10 +51,12 @@ func TestDistributeFaults(t *testing.T) {
 		b := newBox(t, bucket.Options{})
 		b.fill(2)
 		to := []maildrop.Recipient{{Maildrop: user, Quota: maildrop.Quota{Messages: 2}}, {Maildrop: "a"}, {Maildrop: "b", Quota: maildrop.Quota{Octets: 1 << 20}}}
-		stale := false
+		var stale atomic.Bool
 		b.begin(func(n int, c buckettest.Call) buckettest.Fault {
 			f := fault(n, c)
-			stale = stale || f == buckettest.Stale && c.Op == "list"
+			if f == buckettest.Stale && c.Op == "list" {
+				stale.Store(true)
+			}
 			return f
 		})
 		outcomes, err := b.Distribute(t.Context(), to, strings.NewReader(content(7)))
@@ -73,7 +76,7 @@ func TestDistributeFaults(t *testing.T) {
 			if i == 0 {
 				want = maildrop.Usage{Octets: int64(len(content(0) + content(1))), Messages: 2}
 			}
-			if i == 0 && o.Err == nil && stale {
+			if i == 0 && o.Err == nil && stale.Load() {
 				// A stale listing has room for more than there is; Check finds
 				// stores that give one.
 				want.Octets, want.Messages = want.Octets+o.Octets, 3

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,7 +151,7 @@ func TestRefreshTooLate(t *testing.T) {
 		b.fill(1)
 		m := b.open(b.Store)
 		began := time.Now()
-		puts := 0
+		var puts atomic.Int64
 		b.begin(func(_ int, c buckettest.Call) buckettest.Fault {
 			if c.Op != "put" {
 				return buckettest.None
@@ -158,7 +159,7 @@ func TestRefreshTooLate(t *testing.T) {
 			if time.Since(began) < 90*time.Second {
 				return buckettest.Unavailable // it is not renewed
 			}
-			if puts++; puts == 1 {
+			if puts.Add(1) == 1 {
 				return buckettest.Lost
 			}
 			time.Sleep(25 * time.Second)

@@ -87,6 +87,10 @@ func (s *Store) list(bucketName, prefix, after string, behind int) []bucket.Entr
 	defer s.mu.Unlock()
 	var all []bucket.Entry
 	for key, versions := range s.buckets[bucketName] {
+		if last := versions[len(versions)-1]; last.gone && last.change <= s.changes-staleness {
+			delete(s.buckets[bucketName], key) // no listing can show it any more
+			continue
+		}
 		if !strings.HasPrefix(key, prefix) || key <= after {
 			continue
 		}
