@@ -91,7 +91,7 @@ func run(ctx context.Context, s settings) error {
 			fmt.Println(err)
 			continue
 		}
-		fmt.Println(t.Name, version)
+		fmt.Println(t.Name, strings.TrimPrefix(version, t.Name+" "))
 		found = append(found, t)
 	}
 	floor, err := rounds.MeasureFloor(s.Dir, s.Octets)
