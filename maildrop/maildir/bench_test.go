@@ -123,7 +123,7 @@ func BenchmarkFirstSight(b *testing.B) {
 	used.report(b)
 }
 
-// BenchmarkUIDs and sizes, as UIDL and LIST ask for them.
+// BenchmarkListing takes UIDs and sizes, as UIDL and LIST do.
 func BenchmarkListing(b *testing.B) {
 	const count = 100_000
 	records := make([]record, count)

@@ -21,49 +21,59 @@ type cache struct {
 	used   int
 	byName map[string]*linked.Element
 	order  linked.List // the one used last first
+
+	watches *watches // of Maildirs that leave the cache end
 }
 
 // cached is an index in a cache.
 type cached struct {
 	name string
 	x    *index
+	w    *watch // since x was made; nil if nothing does
 	cost int
 }
 
-func newCache(limit int) *cache {
-	return &cache{limit: limit, byName: make(map[string]*linked.Element)}
+func newCache(limit int, watches *watches) *cache {
+	return &cache{limit: limit, watches: watches, byName: make(map[string]*linked.Element)}
 }
 
-// get gives the index of a Maildir, nil if it is not there.
-func (c *cache) get(name string) *index {
+// get gives the index of a Maildir, nil if it is not there, and its watch.
+func (c *cache) get(name string) (*index, *watch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.byName[name]
 	if e == nil {
-		return nil
+		return nil, nil
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(*cached).x
+	n := e.Value.(*cached)
+	return n.x, n.w
 }
 
-// put keeps the index of a Maildir in place of the one it had.
-func (c *cache) put(name string, x *index) {
-	n := &cached{name, x, x.memory() + entryMemory}
+// put keeps the index of a Maildir, and its watch, in place of what it had. It
+// tells whether there was room.
+func (c *cache) put(name string, x *index, w *watch) bool {
+	n := &cached{name, x, w, x.memory() + entryMemory}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.byName[name]; e != nil {
-		if e.Value.(*cached).x == x {
-			return
+		old := e.Value.(*cached)
+		if old.x == x && old.w == w {
+			return true
+		}
+		if old.w == w {
+			old.w = nil
 		}
 		c.remove(e)
 	}
 	if n.cost > c.limit {
-		return
+		return false
 	}
 	c.byName[name] = c.order.PushFront(n)
 	for c.used += n.cost; c.used > c.limit; {
 		c.remove(c.order.Back())
 	}
+	return true
 }
 
 // drop forgets the index of a Maildir.
@@ -79,4 +89,5 @@ func (c *cache) remove(e *linked.Element) {
 	n := c.order.Remove(e).(*cached)
 	delete(c.byName, n.name)
 	c.used -= n.cost
+	c.watches.end(n.w)
 }

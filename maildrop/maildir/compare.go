@@ -140,7 +140,7 @@ func (c *comparison) see(e *dirent) error {
 		}
 		p := &c.parts[i]
 		t := &c.old.tails[p.tail]
-		if t.place == e.place && t.flags == e.name[len(base):] && c.moment.UnixNano()-p.ctime > int64(c.young) {
+		if t.place == e.place && t.flags == e.name[len(base):] && p.ctime != unsure && c.moment.UnixNano()-p.ctime > int64(c.young) {
 			c.keep(i, e.place)
 			return nil
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -143,6 +144,7 @@ func TestOpenFaults(t *testing.T) {
 		t.Run(fmt.Sprintf("index=%v", warm), func(t *testing.T) {
 			everyCall(t, func(t *testing.T, killed bool, fail func(int, string, string) error) int {
 				b := newBox(t, Options{})
+				b.terms.tick, b.terms.young = time.Hour, time.Hour // on any machine
 				want := fill(b)
 				if warm {
 					b.list()
@@ -172,6 +174,7 @@ func TestOpenFaults(t *testing.T) {
 func TestRemoveFaults(t *testing.T) {
 	everyCall(t, func(t *testing.T, killed bool, fail func(int, string, string) error) int {
 		b := newBox(t, Options{})
+		b.terms.tick, b.terms.young = time.Hour, time.Hour
 		want := fill(b)
 		m := b.open()
 		b.rename("new/1700000002.M1P1.host", "cur/1700000002.M1P1.host:2,S")
@@ -206,6 +209,7 @@ func TestRemoveFaults(t *testing.T) {
 func TestTakeOverFaults(t *testing.T) {
 	everyCall(t, func(t *testing.T, killed bool, fail func(int, string, string) error) int {
 		b := newBox(t, Options{UIDL: "courier"})
+		b.terms.tick, b.terms.young = time.Hour, time.Hour
 		fill(b)
 		list := "/2 9 77\n1700000000.M1P1.host 3 1:77\n1700000001.M1P1.host:2,S 4 2:77\n1700000002.M1P1.host 0 3:77\n1700000003.M1P1.host 6 4:77\n"
 		if err := os.WriteFile(filepath.Join(b.path, "courierpop3dsizelist"), []byte(list), 0o600); err != nil {

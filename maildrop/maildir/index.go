@@ -8,6 +8,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // indexName is the file that remembers sizes, UIDs and order.
@@ -40,6 +41,10 @@ type index struct {
 	mark    stamp   // of poplin.uidl, as the UIDs were given; zero if there was none
 	*catalog
 	file indexFile
+
+	// In memory only:
+	doubles bool      // there may be files with two names
+	swept   time.Time // when what is old was removed last
 }
 
 // emptyIndex remembers nothing.

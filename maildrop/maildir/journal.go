@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -44,6 +45,12 @@ type delta struct {
 type change struct {
 	at  int
 	now *record
+}
+
+// sorted gives d with its changes in order.
+func (d *delta) sorted() *delta {
+	slices.SortFunc(d.changed, func(a, b change) int { return cmp.Compare(a.at, b.at) })
+	return d
 }
 
 // apply makes the catalog that c becomes.

@@ -3,12 +3,16 @@ package maildir
 import (
 	"context"
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // rounds bounds how often names that vanished are looked for.
 const rounds = 8
+
+// sweeping is how long what is old may stay where folders need no listing.
+const sweeping = time.Hour
 
 // identity tells one file from another: names of messages are unique, and
 // where they are not, inodes are.
@@ -22,47 +26,66 @@ type identity struct {
 // is settled, no directory is read; and where memory holds what the file of
 // the index does, no file. The session lock must be held.
 func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
-	old, err := s.remembered(f)
-	if err != nil {
-		return nil, err
-	}
+	old, w := s.remembered(f)
 	mark, err := s.takeOver(f, old)
 	if err != nil {
 		return nil, err
 	}
+	began := f.now()
 	present, err := f.stamps()
 	if err != nil {
 		return nil, err
 	}
 	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark {
-		s.cache.put(f.name, old)
+		s.cache.put(f.name, old, w)
 		return old.catalog, nil
 	}
+	// W goes where it cannot be kept: what it told is told once.
+	defer func() { s.watches.end(w) }()
 	if err := f.openDirs(); err != nil {
 		return nil, err
 	}
-	now, d, err := f.update(ctx, old, mark)
+	var now *index
+	var d *delta
+	if w != nil && old.mark == mark {
+		if names, ok := s.watches.take(w, present); ok {
+			now, d, err = f.follow(ctx, old, names, began, present)
+		}
+	}
+	followed := now != nil
+	if !followed {
+		s.watches.end(w)
+		if w = nil; s.cache.limit > 0 && old.count >= f.watchFrom {
+			w = s.watches.begin(f)
+		}
+		now, d, err = f.update(ctx, old, mark)
+	}
 	if err != nil {
 		return nil, err
 	}
-	f.sweep(f.now())
-	f.expire(f.now())
+	if now.swept = old.swept; !followed || f.now().Sub(old.swept) > sweeping {
+		now.swept = f.now()
+		f.sweep(now.swept)
+		f.expire(now.swept)
+	}
 	if now.file = old.file; !now.written(old, d) {
 		if err := f.writeIndex(now, old.file, d); err != nil {
 			s.log.Warn("index not written, the next login reads the messages again", "maildir", f.name, "error", err)
 		}
 	}
-	s.cache.put(f.name, now)
+	if s.cache.put(f.name, now, w) {
+		w = nil
+	}
 	return now.catalog, nil
 }
 
 // remembered gives the index: the one in memory, if it is what the file
-// holds, else the file's.
-func (s *Store) remembered(f *folder) (*index, error) {
-	if x := s.cache.get(f.name); x != nil {
+// holds, and what watches the Maildir since; else the file's.
+func (s *Store) remembered(f *folder) (*index, *watch) {
+	if x, w := s.cache.get(f.name); x != nil {
 		file, err := f.indexFile()
 		if err == nil && file.stamp == x.file.stamp && file.size == x.file.size {
-			return x, nil
+			return x, w
 		}
 		s.cache.drop(f.name)
 	}
@@ -89,7 +112,7 @@ func (f *folder) update(ctx context.Context, old *index, mark stamp) (*index, *d
 			if d.doubles {
 				l.settled = [2]bool{}
 			}
-			return &index{stamps: l.stamps, settled: l.settled, mark: mark, catalog: old.catalog.apply(d)}, d, nil
+			return &index{stamps: l.stamps, settled: l.settled, mark: mark, catalog: old.catalog.apply(d), doubles: d.doubles}, d, nil
 		} else if err != errUnclear {
 			return nil, nil, err
 		}
@@ -143,7 +166,7 @@ func (f *folder) examine(ctx context.Context, old []record, first *listing, now 
 			}
 		}
 		if len(lost) == 0 {
-			if doubles {
+			if now.doubles = doubles; doubles {
 				now.settled = [2]bool{}
 			}
 			return all, nil

@@ -109,14 +109,15 @@ type Options struct {
 
 // Store serves Maildirs. Make it with New.
 type Store struct {
-	path   *template
-	create bool
-	uidl   source
-	names  func(now time.Time) string
-	log    *slog.Logger
-	sys    system
-	cache  *cache
-	closed atomic.Bool
+	path    *template
+	create  bool
+	uidl    source
+	names   func(now time.Time) string
+	log     *slog.Logger
+	sys     system
+	cache   *cache
+	watches *watches
+	closed  atomic.Bool
 
 	terms terms // the usual ones, but in tests
 }
@@ -145,14 +146,16 @@ func New(opts Options) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	watches := newWatches(newNotifier())
 	return &Store{
-		path:   path,
-		create: opts.Create,
-		uidl:   uidl,
-		names:  newNamer(host).name,
-		log:    log,
-		sys:    kernel{},
-		cache:  newCache(cmp.Or(opts.IndexCache, defaultCache)),
+		path:    path,
+		create:  opts.Create,
+		uidl:    uidl,
+		names:   newNamer(host).name,
+		log:     log,
+		sys:     kernel{},
+		cache:   newCache(cmp.Or(opts.IndexCache, defaultCache), watches),
+		watches: watches,
 
 		terms: usual,
 	}, nil

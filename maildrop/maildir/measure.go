@@ -45,6 +45,10 @@ func (r *record) unchanged(st *unix.Stat_t) bool {
 	return r.same(st) && r.ctime == st.Ctim.Nano()
 }
 
+// unsure is the ctime of a record that was made in the clock tick in which the
+// file changed: what changed behind that would not show.
+const unsure = 0
+
 // errNoMessage is the error for a name that is no message: not a regular file.
 var errNoMessage = errors.New("not a regular file")
 
@@ -85,7 +89,7 @@ func (f *folder) measureWith(ctx context.Context, e entry, buf []byte) (record, 
 	r := record{entry: e, ino: st.Ino, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano()}
 	r.date()
 	if f.now().UnixNano()-r.ctime <= int64(f.tick) {
-		r.ctime = 0 // what changes in this tick would not show
+		r.ctime = unsure
 	}
 	var size maildrop.SizeCounter
 	for {

@@ -33,6 +33,8 @@ type model struct {
 	// liar gives no ctime, or every other vice that a test asks for.
 	liar  func(st *unix.Stat_t)
 	calls map[string]int
+	watch []*modelNotifier
+	deaf  bool // some of what changes is not told
 }
 
 // node is a file, or a folder where slots is not nil.
@@ -120,6 +122,7 @@ func (m *model) put(dir *node, name string, n *node) {
 	n.links++
 	n.ctime = m.stamp()
 	dir.mtime, dir.ctime = m.stamp(), m.stamp()
+	m.tell(dir, name)
 }
 
 // drop takes a name away.
@@ -136,6 +139,7 @@ func (m *model) drop(dir *node, name string) bool {
 	n.links--
 	n.ctime = m.stamp()
 	dir.mtime, dir.ctime = m.stamp(), m.stamp()
+	m.tell(dir, name)
 	m.release(n)
 	return true
 }

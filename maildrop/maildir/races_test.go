@@ -36,6 +36,7 @@ func TestMovedWhileListed(t *testing.T) {
 // directory is listed again.
 func TestRewritten(t *testing.T) {
 	b := newBox(t, Options{})
+	b.terms.young = time.Hour
 	fill(b)
 	b.list()
 	if err := os.WriteFile(filepath.Join(b.path, "new", "1700000000.M1P1.host"), []byte("longer\n"), 0o600); err != nil {

@@ -29,11 +29,23 @@ func classify(what string, err error) error {
 // have another name, and gives those that it found; failed are those that
 // could not be looked at. Where one file was renamed many were, so every record
 // whose name is gone gets its new one. The folders are listed once, however
-// many are wanted.
+// many are wanted, and again where one was renamed behind the listing.
 func (s *session) relocate(ctx context.Context, wanted map[int]bool) (found map[int]bool, failed map[int]error, err error) {
+	for range renames {
+		vanished := false
+		if found, failed, vanished, err = s.search(ctx, wanted); err != nil || !vanished {
+			break
+		}
+	}
+	return found, failed, err
+}
+
+// search is relocate with one listing. Vanished says that a name that one of
+// those wanted may have had was gone when it was looked at.
+func (s *session) search(ctx context.Context, wanted map[int]bool) (found map[int]bool, failed map[int]error, vanished bool, err error) {
 	l, err := s.folder.list(ctx, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	present := make(map[entry]bool, len(l.entries))
 	byBase := make(map[string][]entry, len(l.entries))
@@ -52,6 +64,7 @@ func (s *session) relocate(ctx context.Context, wanted map[int]bool) (found map[
 		if present[r.entry] && !wanted[n] {
 			continue
 		}
+		gone := false
 		for _, e := range byBase[r.base()] {
 			var st unix.Stat_t
 			err := s.sys.lstat(s.dirs[e.place], e.name, &st)
@@ -62,12 +75,15 @@ func (s *session) relocate(ctx context.Context, wanted map[int]bool) (found map[
 				}
 				s.moved[n] = e
 				found[n] = true
-			case err != nil && !missing(err):
+			case missing(err):
+				gone = true
+			case err != nil:
 				failed[n] = err
 			}
 		}
+		vanished = vanished || gone && wanted[n] && !found[n]
 	}
-	return found, failed, nil
+	return found, failed, vanished, nil
 }
 
 // renames bounds how often messages are looked for while they are removed.

@@ -61,6 +61,8 @@ type terms struct {
 	young time.Duration
 	// journalFrom is how many octets an index has that has a journal.
 	journalFrom int64
+	// watchFrom is how many messages a Maildir has that is watched.
+	watchFrom int
 }
 
 var usual = terms{
@@ -69,6 +71,7 @@ var usual = terms{
 	settling:    2 * time.Second,
 	young:       200 * time.Millisecond,
 	journalFrom: 64 << 10,
+	watchFrom:   1000,
 }
 
 // passes bounds how often a listing is made that changes while it is made.

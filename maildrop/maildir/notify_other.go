@@ -1,0 +1,6 @@
+//go:build !linux
+
+package maildir
+
+// newNotifier gives none: folders are listed.
+func newNotifier() notifier { return nil }

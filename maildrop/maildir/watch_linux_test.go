@@ -1,0 +1,75 @@
+package maildir
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestWatched: a Maildir that is watched is not listed for mail that comes, or
+// is moved, and is where a message is gone.
+func TestWatched(t *testing.T) {
+	b := newBox(t, Options{})
+	if _, err := b.watches.from.add(b.dir(t, "new")); err == errNotLocal {
+		t.Fatalf("the folder for temporary files is on a file system that others may change: set TMPDIR")
+	}
+	b.terms.watchFrom = 1
+	want := fill(b)
+	b.wantUIDs("at first", want...)
+	b.wantUIDs("from now on it is watched", want...)
+	time.Sleep(2 * usual.tick)
+	for i := range 3 {
+		name := fmt.Sprintf("1800000000.M%dP1.host", i)
+		b.write("new/"+name, "x")
+		want = append(want, name)
+		b.hook.reset(nil)
+		b.wantUIDs("mail came", want...)
+		if b.hook.count("readDir") != 0 {
+			t.Errorf("mail came: calls were %q", b.hook.log)
+		}
+	}
+	b.rename("new/1800000000.M0P1.host", "cur/1800000000.M0P1.host:2,S")
+	b.hook.reset(nil)
+	b.wantUIDs("moved", want...)
+	if b.hook.count("readDir") != 0 {
+		t.Errorf("moved: calls were %q", b.hook.log)
+	}
+	if got, err := read(t, b.open(), 4); got != "x" || err != nil {
+		t.Errorf("what was moved reads as %q, %v", got, err)
+	}
+}
+
+// TestWatchedGone: what is gone is believed of a listing only.
+func TestWatchedGone(t *testing.T) {
+	b := newBox(t, Options{})
+	b.terms.watchFrom = 1
+	want := fill(b)
+	b.list()
+	b.list()
+	b.remove("new/1700000000.M1P1.host")
+	b.hook.reset(nil)
+	b.wantUIDs("gone", want[1:]...)
+	if b.hook.count("readDir") == 0 {
+		t.Errorf("gone: calls were %q", b.hook.log)
+	}
+	if err := os.RemoveAll(filepath.Join(b.path, "new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(b.path, "new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.write("new/1800000000.M1P1.host", "x")
+	b.wantUIDs("another folder", want[1], want[3], "1800000000.M1P1.host")
+}
+
+// dir opens a folder of the Maildir.
+func (b *box) dir(t *testing.T, name string) int {
+	f, err := os.Open(filepath.Join(b.path, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return int(f.Fd())
+}
