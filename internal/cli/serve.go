@@ -82,6 +82,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, sockets *p
 	if err := daemon.Confine(cfg, program, log); err != nil {
 		return err
 	}
+	if err := daemon.CheckStore(ctx, cfg); err != nil {
+		return err
+	}
 	d, err := daemon.New(cfg, log)
 	if err != nil {
 		return err

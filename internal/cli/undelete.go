@@ -5,14 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/internal/daemon"
 	"github.com/poplin-mail/poplin/internal/directory"
 	"github.com/poplin-mail/poplin/maildrop"
-	"github.com/poplin-mail/poplin/maildrop/maildir"
 )
 
 type undeleteCmd struct {
@@ -63,20 +64,14 @@ func (c *undeleteCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	if cfg.Maildrops.Store != config.Maildir {
-		return fmt.Errorf("maildrops.store is %q: only Maildirs keep removed messages where this command finds them", cfg.Maildrops.Store)
+	store, err := daemon.Undeleter(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
 	}
 	name, err := c.maildrop(cfg)
 	if err != nil {
 		return err
 	}
-	opts := cfg.MaildirOptions()
-	opts.Create = false
-	store, err := maildir.New(opts)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
 	var since time.Time
 	if c.Since > 0 {
 		since = time.Now().Add(-time.Duration(c.Since))

@@ -71,11 +71,28 @@ type Config struct {
 		Agree      bool
 	}
 	Maildrops struct {
-		Store      string // Maildir or Memory
+		Store      string // Maildir, Bucket or Memory
 		Path       string
 		Create     bool
 		UIDL       string
 		UIDLFormat string
+		Bucket     struct {
+			Endpoints       []string
+			InsecureHTTP    bool
+			CAFile          string
+			Region          string
+			PathStyle       bool
+			AccessKey       string
+			SecretKey       string
+			SecretKeyFile   string
+			CredentialsFile string
+			Bucket          string
+			Buckets         int
+			Economy         bool
+			Lease           time.Duration
+			Compress        bool
+			KeyFiles        []string
+		}
 	}
 	Users struct {
 		Source       []string // File, SQL, LDAP, PAM, OAuth
@@ -173,6 +190,7 @@ type Config struct {
 const (
 	Maildir = "maildir" // maildrops.store
 	Memory  = "memory"
+	Bucket  = "bucket"
 	File    = "file" // users.source
 	SQL     = "sql"
 	LDAP    = "ldap"
@@ -205,6 +223,9 @@ func Default() *Config {
 	c.POP3S.Listen = []string{":995"}
 	c.Maildrops.Store = Maildir
 	c.Maildrops.Path = "/var/mail/{user}"
+	c.Maildrops.Bucket.Bucket = "mail"
+	c.Maildrops.Bucket.Buckets = 1
+	c.Maildrops.Bucket.Lease = 2 * time.Minute
 	c.Sandbox = true
 	c.LMTP.SocketMode = "0660"
 	c.LMTP.Trusted = []string{"127.0.0.0/8", "::1"}
@@ -353,6 +374,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := c.checkFetch(); err != nil {
+		return err
+	}
+	if err := c.checkBucket(); err != nil {
 		return err
 	}
 	if c.Maildrops.UIDLFormat != "" && c.Maildrops.UIDL != "dovecot" {

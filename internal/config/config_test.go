@@ -244,6 +244,22 @@ introspection_url = "https://127.0.0.1/introspect"
 client_id = "poplin"
 client_secret = "hush-3"
 ca_file = "oauth-ca.pem"
+[maildrops.bucket]
+endpoints = ["https://s3.example.org", "http://127.0.0.1:7070"]
+insecure_http = true
+ca_file = "s3-ca.pem"
+region = "eu"
+path_style = true
+access_key = "ak"
+secret_key = "hush-4"
+secret_key_file = "sk"
+credentials_file = "aws"
+bucket = "post"
+buckets = 16
+economy = true
+lease = "5m"
+compress = true
+key_files = ["k2", "k1"]
 [views]
 read_only = true
 keep = true
@@ -437,7 +453,14 @@ func TestErrors(t *testing.T) {
 		{"[limits]\nidle_timeout = \"9m59s\"", `limits.idle_timeout: it must be at least "10m"`},
 		{"[limits]\nshutdown_grace = \"-1s\"", "it must be a duration in quotes"},
 		{"[maildrops]\nstore = \"mailder\"", `f:2:1: maildrops.store: "mailder" is not known; did you mean "maildir"?`},
-		{"[maildrops]\nstore = \"bucket\"", `it is one of "maildir", "memory"`},
+		{"[maildrops]\nstore = \"imap\"", `it is one of "maildir", "bucket", "memory"`},
+		{"[maildrops]\nstore = \"bucket\"", "maildrops.bucket.endpoints is empty"},
+		{"[maildrops]\nstore = \"bucket\"\nbucket.endpoints = \"s3\"", "not of the form https://HOST"},
+		{"[maildrops]\nstore = \"bucket\"\nbucket.endpoints = \"http://s3.example.org\"", "without TLS"},
+		{"[maildrops]\nstore = \"bucket\"\nbucket.endpoints = \"https://s3.example.org\"\nbucket.buckets = 300", "there can be 1 to 256"},
+		{"[maildrops]\nstore = \"bucket\"\nbucket.endpoints = \"https://s3.example.org\"\nbucket.lease = \"1s\"", "a lease of 1s"},
+		{"[maildrops]\nstore = \"bucket\"\nbucket.endpoints = \"https://s3.example.org\"\nbucket.access_key = \"a\"", "set one of maildrops.bucket.secret_key"},
+		{"[maildrops.bucket]\nbuckets = 0", "a whole number, at least 1"},
 		{"[users]\nsource = \"lpad\"", `did you mean "ldap"?`},
 		{"[users]\nsource = \"ldap\"", "users.ldap.url is empty"},
 		{"[users]\nsource = []", "users.source is empty"},

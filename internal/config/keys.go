@@ -36,6 +36,7 @@ var sections = []section{
 	{"tls", "The certificate of POP3. TLS 1.2 is the least version. The files are read again when they change, and at SIGHUP."},
 	{"acme", "Certificates from an authority such as Let's Encrypt, fetched and renewed by the server itself (RFC 8555). They are kept below state."},
 	{"maildrops", "Where mail is."},
+	{"maildrops.bucket", "Maildrops in an object store that speaks S3, where maildrops.store is \"bucket\". It must show in listings what was written before, at once: `poplin bucket check` tries that out."},
 	{"users", "Who may log in."},
 	{"users.sql", "Users in a database, where users.source has \"sql\"."},
 	{"users.ldap", "Users in an LDAP directory, where users.source has \"ldap\"."},
@@ -50,7 +51,7 @@ var sections = []section{
 	{"log", "Log lines go to standard error. They hold session=, user= and rip=, the remote IP address."},
 }
 
-var keys = slices.Concat(serverKeys, tlsKeys, userKeys, deliveryKeys, fetchKeys, targetKeys, limitKeys)
+var keys = slices.Concat(serverKeys, bucketKeys, tlsKeys, userKeys, deliveryKeys, fetchKeys, targetKeys, limitKeys)
 
 // of gives the key's name in a table that the user named.
 func (k key) of(table string) string {

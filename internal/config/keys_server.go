@@ -29,8 +29,8 @@ var serverKeys = []key{
 	{name: "console.listen", field: func(c *Config) any { return &c.Console.Listen }, check: address,
 		doc: "Addresses to listen on. [] for none."},
 
-	{name: "maildrops.store", field: func(c *Config) any { return &c.Maildrops.Store }, check: oneOf(Maildir, Memory),
-		doc: "\"maildir\", which Postfix, Exim, Dovecot and mutt share, or \"memory\", for trying things out: it is empty at each start."},
+	{name: "maildrops.store", field: func(c *Config) any { return &c.Maildrops.Store }, check: oneOf(Maildir, Bucket, Memory),
+		doc: "\"maildir\", which Postfix, Exim, Dovecot and mutt share; \"bucket\", an object store that any number of servers share; or \"memory\", for trying things out: it is empty at each start."},
 	{name: "maildrops.path", field: func(c *Config) any { return &c.Maildrops.Path }, check: notEmpty, path: true,
 		doc: "The Maildir of a user: the folder that holds new/, cur/ and tmp/. {user} is the user's name, {local} what stands before the last @, {domain} what stands behind it."},
 	{name: "maildrops.create", field: func(c *Config) any { return &c.Maildrops.Create },

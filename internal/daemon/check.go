@@ -35,6 +35,11 @@ func CheckFiles(cfg *config.Config) []error {
 	if len(cfg.ACME.Domains) > 0 {
 		note("acme.server_ca", checkAuthorities(cfg.ACME.ServerCA))
 	}
+	if cfg.Maildrops.Store == config.Bucket {
+		if _, _, err := openBucket(cfg); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
 	u := &cfg.Users
 	if u.MasterFile != "" {
 		_, err := directory.List(u.MasterFile)

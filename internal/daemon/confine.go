@@ -58,6 +58,11 @@ func rules(cfg *config.Config, program string) process.Rules {
 	if cfg.Maildrops.Store == config.Maildir {
 		r.Write = append(r.Write, aboveMaildirs(cfg.Maildrops.Path))
 	}
+	if cfg.Maildrops.Store == config.Bucket {
+		b := &cfg.Maildrops.Bucket
+		r.ReadFile(b.CAFile, b.SecretKeyFile, b.CredentialsFile)
+		r.ReadFile(b.KeyFiles...)
+	}
 	u := &cfg.Users
 	r.ReadFile(cfg.File, program, cfg.TLS.ClientCA, cfg.TLS.TicketKeys, cfg.ACME.ServerCA, u.AppPasswords, u.MasterFile)
 	r.ReadFile(cfg.LMTP.Aliases)

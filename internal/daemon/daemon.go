@@ -6,7 +6,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -18,8 +17,6 @@ import (
 	"github.com/poplin-mail/poplin/internal/guard"
 	"github.com/poplin-mail/poplin/internal/process"
 	"github.com/poplin-mail/poplin/maildrop"
-	"github.com/poplin-mail/poplin/maildrop/maildir"
-	"github.com/poplin-mail/poplin/maildrop/memory"
 	"github.com/poplin-mail/poplin/pop3server"
 )
 
@@ -106,29 +103,6 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	}
 	d.watch()
 	return d, nil
-}
-
-func newStore(cfg *config.Config, logger *slog.Logger) (maildrop.Store, error) {
-	if cfg.Maildrops.Store == config.Memory {
-		return memoryStore{memory.New()}, nil
-	}
-	opts := cfg.MaildirOptions()
-	opts.Logger = logger
-	store, err := maildir.New(opts)
-	if err != nil {
-		return nil, fmt.Errorf("maildrops: %w", err)
-	}
-	return store, nil
-}
-
-// memoryStore makes a maildrop at its first login: every name that it is
-// asked for is one of the directory.
-type memoryStore struct{ *memory.Store }
-
-// Open implements maildrop.Store.
-func (s memoryStore) Open(ctx context.Context, name string) (maildrop.Maildrop, error) {
-	s.Create(name)
-	return s.Store.Open(ctx, name)
 }
 
 // Start binds all addresses and serves them in the background. With an error

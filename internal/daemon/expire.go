@@ -10,7 +10,6 @@ import (
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/directory"
 	"github.com/poplin-mail/poplin/maildrop"
-	"github.com/poplin-mail/poplin/maildrop/maildir"
 )
 
 // sweepEvery is how often the server removes what is too old: retention is
@@ -21,7 +20,7 @@ const sweepEvery = 24 * time.Hour
 type Expiry struct {
 	cfg   *config.Config
 	users *directory.Directory
-	store *maildir.Store
+	store expirer
 	log   *slog.Logger
 }
 
@@ -31,7 +30,7 @@ func NewExpiry(cfg *config.Config, logger *slog.Logger) (e *Expiry, done func(),
 	if err != nil {
 		return nil, nil, err
 	}
-	files, ok := store.(*maildir.Store)
+	old, ok := store.(expirer)
 	if !ok {
 		return nil, nil, fmt.Errorf("maildrops.store is %q: it keeps nothing that could be too old", cfg.Maildrops.Store)
 	}
@@ -39,7 +38,7 @@ func NewExpiry(cfg *config.Config, logger *slog.Logger) (e *Expiry, done func(),
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Expiry{cfg, users, files, logger}, func() { users.Close() }, nil
+	return &Expiry{cfg, users, old, logger}, func() { users.Close() }, nil
 }
 
 // Names gives the maildrops that there are.
@@ -83,11 +82,11 @@ func (e *Expiry) Run(ctx context.Context, name string, dry bool) (Expired, error
 // expireDaily removes what is too old in all maildrops, once a day, until ctx
 // ends. A maildrop in which a session is open has its turn the next day.
 func (d *Daemon) expireDaily(ctx context.Context) {
-	files, ok := d.store.(*maildir.Store)
+	old, ok := d.store.(expirer)
 	if !ok {
 		return
 	}
-	e := &Expiry{d.cfg, d.users, files, d.log}
+	e := &Expiry{d.cfg, d.users, old, d.log}
 	for wait := time.Minute; ; wait = sweepEvery { // not while a restart is under way
 		select {
 		case <-ctx.Done():

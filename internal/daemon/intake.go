@@ -79,7 +79,9 @@ func newAgent(cfg *config.Config, users *directory.Directory, store maildrop.Sto
 	if err != nil {
 		return nil, fmt.Errorf("lmtp.aliases: %w", err)
 	}
-	if source := guesses(cfg); source != "" && cfg.Maildrops.Create {
+	if source := guesses(cfg); source != "" && cfg.Maildrops.Store == config.Bucket {
+		return nil, fmt.Errorf("maildrops.store = %q does not go with mail and %s, which cannot tell who exists: mail to any address would be kept", config.Bucket, source)
+	} else if source != "" && cfg.Maildrops.Create {
 		return nil, fmt.Errorf("maildrops.create = true does not go with mail and %s, which cannot tell who exists: mail to any address would make a Maildir. Set it to false, and make the Maildirs of users yourself", source)
 	}
 	distributor, ok := store.(maildrop.Distributor)

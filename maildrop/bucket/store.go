@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -156,10 +157,13 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 	return v
 }
 
-// Close makes every later Open and delivery fail. Maildrops that are open stay
-// so.
+// Close makes every later Open and delivery fail, and closes an Engine that is
+// an io.Closer. Maildrops that are open stay so.
 func (s *Store) Close() error {
 	s.closed.Store(true)
+	if c, ok := s.engine.(io.Closer); ok {
+		return c.Close()
+	}
 	return nil
 }
 

@@ -66,6 +66,7 @@ type Engine struct {
 	core   *minio.Core
 	creds  *credentials.Credentials
 	region string
+	idle   func()
 }
 
 var _ bucket.Engine = (*Engine)(nil)
@@ -104,7 +105,7 @@ func New(opts Options) (*Engine, error) {
 		}
 		transport.TLSClientConfig.RootCAs = pool
 	}
-	e := &Engine{creds: opts.credentials(), region: opts.Region}
+	e := &Engine{creds: opts.credentials(), region: opts.Region, idle: transport.CloseIdleConnections}
 	if e.region == "" {
 		e.region = "us-east-1"
 	}
@@ -124,6 +125,12 @@ func New(opts Options) (*Engine, error) {
 		return nil, fmt.Errorf("s3: endpoint %s: %w", opts.Endpoint, err)
 	}
 	return e, nil
+}
+
+// Close closes connections that wait for their next request.
+func (e *Engine) Close() error {
+	e.idle()
+	return nil
 }
 
 // endpoint reads the address of the store.

@@ -16,13 +16,27 @@ import (
 	"testing"
 
 	"github.com/poplin-mail/poplin/maildrop/bucket"
+	"github.com/poplin-mail/poplin/maildrop/bucket/buckettest"
 	"github.com/poplin-mail/poplin/maildrop/maildroptest"
 )
+
+// server is a store behind HTTP.
+type server struct {
+	*buckettest.Server
+	http *httptest.Server
+}
+
+func newServer(t testing.TB, start func(http.Handler) *httptest.Server) *server {
+	s := &server{Server: buckettest.NewServer("mail")}
+	s.http = start(s.Server)
+	t.Cleanup(s.http.Close)
+	return s
+}
 
 // engine makes an Engine for a server.
 func engine(t testing.TB, s *server, opts Options) *Engine {
 	t.Helper()
-	opts.Endpoint, opts.PathStyle = s.URL, true
+	opts.Endpoint, opts.PathStyle = s.http.URL, true
 	if opts.File == "" {
 		opts.AccessKey, opts.SecretKey = "access", "secret"
 	}
@@ -137,7 +151,7 @@ func TestDenied(t *testing.T) {
 		if !denied {
 			status = http.StatusBadRequest
 		}
-		s.answering(func(w http.ResponseWriter, r *http.Request) bool { failure(w, status, code); return true })
+		s.Answer(func(w http.ResponseWriter, r *http.Request) bool { buckettest.Failure(w, status, code); return true })
 		_, getErr := e.Get(t.Context(), "mail", "a", bucket.How{})
 		_, listErr := e.List(t.Context(), "mail", "a", "", 10)
 		left, deleteErr := e.Delete(t.Context(), "mail", []string{"a"})
@@ -161,16 +175,16 @@ func TestDenied(t *testing.T) {
 func TestOneRequest(t *testing.T) {
 	s := newServer(t, httptest.NewServer)
 	e := engine(t, s, Options{})
-	s.answering(func(w http.ResponseWriter, r *http.Request) bool {
-		failure(w, http.StatusServiceUnavailable, "SlowDown")
+	s.Answer(func(w http.ResponseWriter, r *http.Request) bool {
+		buckettest.Failure(w, http.StatusServiceUnavailable, "SlowDown")
 		return true
 	})
 	e.Put(t.Context(), "mail", "a", strings.NewReader("x"), 1)
 	e.Get(t.Context(), "mail", "a", bucket.How{})
 	e.List(t.Context(), "mail", "a", "", 10)
 	e.Delete(t.Context(), "mail", []string{"a"})
-	if s.requests != 4 {
-		t.Errorf("%d requests, want 4", s.requests)
+	if s.Requests() != 4 {
+		t.Errorf("%d requests, want 4", s.Requests())
 	}
 }
 
@@ -180,7 +194,7 @@ func TestBadReplies(t *testing.T) {
 	e := engine(t, s, Options{})
 	put(t, e, "a", "0123456789")
 	reply := func(header, text string) {
-		s.answering(func(w http.ResponseWriter, r *http.Request) bool {
+		s.Answer(func(w http.ResponseWriter, r *http.Request) bool {
 			name, value, _ := strings.Cut(header, ": ")
 			w.Header().Set("ETag", `"x"`)
 			w.Header().Set("Last-Modified", "Sat, 28 Nov 2026 09:00:00 GMT")
@@ -249,10 +263,10 @@ func TestTLS(t *testing.T) {
 	if err := engine(t, s, Options{}).Put(t.Context(), "mail", "a", strings.NewReader("x"), 1); err == nil {
 		t.Error("an unknown certificate is taken")
 	}
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw})
 	e := engine(t, s, Options{CA: ca})
 	put(t, e, "a", "x")
-	if _, err := New(Options{Endpoint: s.URL, CA: []byte("none")}); err == nil {
+	if _, err := New(Options{Endpoint: s.http.URL, CA: []byte("none")}); err == nil {
 		t.Error("authorities without a certificate are taken")
 	}
 }
@@ -275,7 +289,7 @@ func TestEndpoints(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	s := newServer(t, httptest.NewServer)
 	var asked string
-	s.answering(func(_ http.ResponseWriter, r *http.Request) bool { asked = r.Header.Get("Authorization"); return false })
+	s.Answer(func(_ http.ResponseWriter, r *http.Request) bool { asked = r.Header.Get("Authorization"); return false })
 	file := filepath.Join(t.TempDir(), "credentials")
 	text := "[default]\naws_access_key_id = one\naws_secret_access_key = s\n[mail]\naws_access_key_id = two\naws_secret_access_key = s\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -284,7 +298,7 @@ func TestCredentials(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "three")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "s")
 	for want, opts := range map[string]Options{"one": {File: file}, "two": {File: file, Profile: "mail"}, "three": {}} {
-		opts.Endpoint, opts.PathStyle = s.URL, true
+		opts.Endpoint, opts.PathStyle = s.http.URL, true
 		e, err := New(opts)
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package s3
+package buckettest
 
 import (
 	"bytes"
@@ -7,44 +7,51 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/poplin-mail/poplin/maildrop/bucket"
-	"github.com/poplin-mail/poplin/maildrop/bucket/buckettest"
 )
 
-// server speaks as much of S3 as maildrops need, over a store in memory. It
-// checks no signatures.
-type server struct {
-	*httptest.Server
-	objects *buckettest.Gateway
+// Server speaks as much of S3 as maildrops need, for tests of what asks over
+// HTTP, with the names of buckets in the path. It checks no signatures. Make it
+// with NewServer.
+type Server struct {
+	Objects *Gateway
 
 	mu       sync.Mutex
 	buckets  map[string]bool
-	answer   func(w http.ResponseWriter, r *http.Request) bool // in place of the server's; false: it answers
+	answer   func(w http.ResponseWriter, r *http.Request) bool
 	requests int
 }
 
-func newServer(t testing.TB, start func(http.Handler) *httptest.Server) *server {
-	s := &server{objects: &buckettest.Gateway{Store: &buckettest.Store{}}, buckets: map[string]bool{"mail": true}}
-	s.Server = start(s)
-	t.Cleanup(s.Close)
+// NewServer makes a Server with empty buckets.
+func NewServer(buckets ...string) *Server {
+	s := &Server{Objects: &Gateway{Store: &Store{}}, buckets: make(map[string]bool)}
+	for _, name := range buckets {
+		s.buckets[name] = true
+	}
 	return s
 }
 
-// answering has requests answered by f.
-func (s *server) answering(f func(w http.ResponseWriter, r *http.Request) bool) {
+// Answer has f answer requests; where it gives false the Server answers.
+func (s *Server) Answer(f func(w http.ResponseWriter, r *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answer = f
 }
 
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Requests gives the number of requests so far.
+func (s *Server) Requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests++
 	answer := s.answer
@@ -58,7 +65,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case answer != nil && answer(w, r):
 	case !known:
-		failure(w, http.StatusNotFound, "NoSuchBucket")
+		Failure(w, http.StatusNotFound, "NoSuchBucket")
 	case key == "" && r.Method == http.MethodPost && q.Has("delete"):
 		s.delete(w, r, name)
 	case key == "" && r.Method == http.MethodGet && q.Get("list-type") == "2":
@@ -67,26 +74,26 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPut:
 		body, err := io.ReadAll(r.Body)
 		if err == nil {
-			err = s.objects.Put(r.Context(), name, key, bytes.NewReader(body), r.ContentLength)
+			err = s.Objects.Put(r.Context(), name, key, bytes.NewReader(body), r.ContentLength)
 		}
 		if err != nil {
-			failure(w, http.StatusInternalServerError, "InternalError")
+			Failure(w, http.StatusInternalServerError, "InternalError")
 		}
 	case r.Method == http.MethodGet:
 		s.get(w, r, name, key)
 	default:
-		failure(w, http.StatusMethodNotAllowed, "MethodNotAllowed")
+		Failure(w, http.StatusMethodNotAllowed, "MethodNotAllowed")
 	}
 }
 
-// failure writes an error as S3 does.
-func failure(w http.ResponseWriter, status int, code string) {
+// Failure writes an error as S3 does.
+func Failure(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
 	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>it says why</Message></Error>", code)
 }
 
-func (s *server) get(w http.ResponseWriter, r *http.Request, name, key string) {
+func (s *Server) get(w http.ResponseWriter, r *http.Request, name, key string) {
 	how := bucket.How{Unless: strings.Trim(r.Header.Get("If-None-Match"), `"`)}
 	span, ranged := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
 	if ranged {
@@ -97,16 +104,16 @@ func (s *server) get(w http.ResponseWriter, r *http.Request, name, key string) {
 			how.Length = end - how.Offset + 1
 		}
 	}
-	o, err := s.objects.Get(r.Context(), name, key, how)
+	o, err := s.Objects.Get(r.Context(), name, key, how)
 	switch {
 	case errors.Is(err, bucket.ErrNotFound):
-		failure(w, http.StatusNotFound, "NoSuchKey")
+		Failure(w, http.StatusNotFound, "NoSuchKey")
 		return
 	case errors.Is(err, bucket.ErrNotModified):
 		w.WriteHeader(http.StatusNotModified)
 		return
 	case err != nil:
-		failure(w, http.StatusRequestedRangeNotSatisfiable, "InvalidRange")
+		Failure(w, http.StatusRequestedRangeNotSatisfiable, "InvalidRange")
 		return
 	}
 	defer o.Body.Close()
@@ -121,16 +128,16 @@ func (s *server) get(w http.ResponseWriter, r *http.Request, name, key string) {
 	w.Write(content)
 }
 
-func (s *server) list(w http.ResponseWriter, r *http.Request, name string) {
+func (s *Server) list(w http.ResponseWriter, r *http.Request, name string) {
 	q := r.URL.Query()
 	most, _ := strconv.Atoi(q.Get("max-keys"))
 	after := q.Get("continuation-token")
 	if after == "" {
 		after = q.Get("start-after")
 	}
-	p, err := s.objects.List(r.Context(), name, q.Get("prefix"), after, most)
+	p, err := s.Objects.List(r.Context(), name, q.Get("prefix"), after, most)
 	if err != nil {
-		failure(w, http.StatusInternalServerError, "InternalError")
+		Failure(w, http.StatusInternalServerError, "InternalError")
 		return
 	}
 	type object struct {
@@ -153,20 +160,20 @@ func (s *server) list(w http.ResponseWriter, r *http.Request, name string) {
 	xml.NewEncoder(w).Encode(result)
 }
 
-func (s *server) delete(w http.ResponseWriter, r *http.Request, name string) {
+func (s *Server) delete(w http.ResponseWriter, r *http.Request, name string) {
 	var asked struct {
 		Object []struct{ Key string }
 	}
 	if err := xml.NewDecoder(r.Body).Decode(&asked); err != nil {
-		failure(w, http.StatusBadRequest, "MalformedXML")
+		Failure(w, http.StatusBadRequest, "MalformedXML")
 		return
 	}
 	var keys []string
 	for _, o := range asked.Object {
 		keys = append(keys, o.Key)
 	}
-	if _, err := s.objects.Delete(r.Context(), name, keys); err != nil {
-		failure(w, http.StatusInternalServerError, "InternalError")
+	if _, err := s.Objects.Delete(r.Context(), name, keys); err != nil {
+		Failure(w, http.StatusInternalServerError, "InternalError")
 		return
 	}
 	fmt.Fprint(w, "<DeleteResult>")

@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/poplin-mail/poplin/maildrop/bucket/buckettest"
+)
+
+func TestBucketCommands(t *testing.T) {
+	objects := buckettest.NewServer()
+	server := httptest.NewServer(objects)
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "poplin.toml")
+	text := fmt.Sprintf("state = %q\n[maildrops]\nstore = \"bucket\"\n[maildrops.bucket]\nendpoints = %q\naccess_key = \"a\"\nsecret_key = \"s\"\nbuckets = 2\n", dir, server.URL)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runs(t, 1, "FAILED all buckets are there: bucket mail-00", "bucket", "check", "--config", file)
+	runs(t, 0, "mail-00: made\nmail-01: made\n", "bucket", "init", "--config", file)
+	runs(t, 0, `"made": false`, "bucket", "init", "--json", "--config", file)
+	runs(t, 0, "The store may be used for maildrops.", "bucket", "check", "--config", file)
+	runs(t, 0, `"ok": true`, "bucket", "check", "--json", "--config", file)
+	objects.Objects.Fault = func(c buckettest.Call) buckettest.Fault {
+		if c.Op == "list" {
+			return buckettest.Stale
+		}
+		return buckettest.None
+	}
+	runs(t, 1, "FAILED listings show what was written", "bucket", "check", "--config", file)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runs(t, 1, `maildrops.store is "maildir"`, "bucket", "check", "--config", file)
+	runs(t, 1, `maildrops.store is "maildir"`, "bucket", "init", "--config", file)
+}

@@ -1,0 +1,194 @@
+package daemon
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/maildrop"
+	"github.com/poplin-mail/poplin/maildrop/bucket"
+	"github.com/poplin-mail/poplin/maildrop/bucket/s3"
+	"github.com/poplin-mail/poplin/maildrop/maildir"
+	"github.com/poplin-mail/poplin/maildrop/memory"
+)
+
+// newStore makes the store that the configuration names. Nothing is asked of
+// it.
+func newStore(cfg *config.Config, logger *slog.Logger) (maildrop.Store, error) {
+	switch cfg.Maildrops.Store {
+	case config.Memory:
+		return memoryStore{memory.New()}, nil
+	case config.Bucket:
+		opts, engines, err := openBucket(cfg)
+		if err != nil {
+			return nil, err
+		}
+		opts.Engine, opts.Logger = engines[0], logger
+		store, err := bucket.New(opts)
+		if err != nil {
+			return nil, fmt.Errorf("maildrops.bucket: %w", err)
+		}
+		return store, nil
+	}
+	opts := cfg.MaildirOptions()
+	opts.Logger = logger
+	store, err := maildir.New(opts)
+	if err != nil {
+		return nil, fmt.Errorf("maildrops: %w", err)
+	}
+	return store, nil
+}
+
+// memoryStore makes a maildrop at its first login: every name that it is
+// asked for is one of the directory.
+type memoryStore struct{ *memory.Store }
+
+// Open implements maildrop.Store.
+func (s memoryStore) Open(ctx context.Context, name string) (maildrop.Maildrop, error) {
+	s.Create(name)
+	return s.Store.Open(ctx, name)
+}
+
+// expirer is a store in which messages can be too old.
+type expirer interface {
+	Names(ctx context.Context) ([]string, error)
+	Expire(ctx context.Context, name string, before time.Time, dry bool) (maildrop.Usage, error)
+}
+
+// Undeleter gives the store, for a command that brings messages back.
+func Undeleter(cfg *config.Config, logger *slog.Logger) (maildrop.Undeleter, error) {
+	store, err := newStore(cfg, logger)
+	if err != nil {
+		return nil, err
+	}
+	if _, lost := store.(memoryStore); lost {
+		return nil, fmt.Errorf("maildrops.store is %q: nothing of it outlives the server", cfg.Maildrops.Store)
+	}
+	u, ok := store.(maildrop.Undeleter)
+	if !ok {
+		return nil, fmt.Errorf("maildrops.store is %q: it keeps no removed messages", cfg.Maildrops.Store)
+	}
+	return u, nil
+}
+
+// openBucket reads the files that the options of an object store name, and
+// gives an engine for each endpoint.
+func openBucket(cfg *config.Config) (bucket.Options, []*s3.Engine, error) {
+	b, opts := &cfg.Maildrops.Bucket, cfg.BucketOptions()
+	fail := func(key string, err error) (bucket.Options, []*s3.Engine, error) {
+		return opts, nil, fmt.Errorf("maildrops.bucket.%s: %w", key, err)
+	}
+	secret, err := secretOf(b.SecretKey, b.SecretKeyFile)
+	if err != nil {
+		return fail("secret_key_file", err)
+	}
+	authorities, err := authoritiesOf(b.CAFile)
+	if err != nil {
+		return fail("ca_file", err)
+	}
+	for _, file := range b.KeyFiles {
+		key, err := bucketKey(file)
+		if err != nil {
+			return fail("key_files", err)
+		}
+		opts.Keys = append(opts.Keys, key)
+	}
+	var engines []*s3.Engine
+	for _, endpoint := range b.Endpoints {
+		at := cfg.S3Options(endpoint)
+		at.SecretKey, at.CA = secret, authorities
+		e, err := s3.New(at)
+		if err != nil {
+			return fail("endpoints", err)
+		}
+		engines = append(engines, e)
+	}
+	if len(engines) == 0 {
+		return fail("endpoints", errors.New("it is empty"))
+	}
+	return opts, engines, nil
+}
+
+// bucketKey reads a key that encrypts.
+func bucketKey(file string) (key bucket.Key, err error) {
+	text, err := secretOf("", file)
+	if err != nil {
+		return key, err
+	}
+	if n, err := hex.Decode(key[:], []byte(text[:min(len(text), 2*len(key))])); err != nil || n != len(key) || len(text) != 2*len(key) {
+		return key, fmt.Errorf("%s does not hold 64 hexadecimal digits: `openssl rand -hex 32` makes some", file)
+	}
+	return key, nil
+}
+
+// noBucket answers a command about buckets where there are none.
+func noBucket(cfg *config.Config) error {
+	return fmt.Errorf("maildrops.store is %q: set it to %q, and the keys of [maildrops.bucket]", cfg.Maildrops.Store, config.Bucket)
+}
+
+// CheckBucket tries out whether the object store may be used for maildrops.
+func CheckBucket(ctx context.Context, cfg *config.Config) ([]bucket.Finding, error) {
+	if cfg.Maildrops.Store != config.Bucket {
+		return nil, noBucket(cfg)
+	}
+	opts, engines, err := openBucket(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var all []bucket.Engine
+	for _, e := range engines {
+		defer e.Close()
+		all = append(all, e)
+	}
+	return bucket.Check(ctx, opts, all...), nil
+}
+
+// CheckStore is for a server that starts: the error says why it must not keep
+// maildrops in the store of the configuration.
+func CheckStore(ctx context.Context, cfg *config.Config) error {
+	if cfg.Maildrops.Store != config.Bucket {
+		return nil
+	}
+	found, err := CheckBucket(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if f.Err != nil {
+			return fmt.Errorf("maildrops.bucket: the store cannot be used: it is not so that %s: %w (`poplin bucket check` says more)", f.What, f.Err)
+		}
+	}
+	return nil
+}
+
+// Made is a bucket of the configuration.
+type Made struct {
+	Bucket string `json:"bucket"`
+	Made   bool   `json:"made"` // it was missing
+}
+
+// MakeBuckets makes the buckets that are missing. With an error, those before
+// it are there.
+func MakeBuckets(ctx context.Context, cfg *config.Config) ([]Made, error) {
+	if cfg.Maildrops.Store != config.Bucket {
+		return nil, noBucket(cfg)
+	}
+	opts, engines, err := openBucket(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer engines[0].Close()
+	var all []Made
+	for _, name := range bucket.Buckets(opts.Bucket, opts.Buckets) {
+		made, err := engines[0].Make(ctx, name)
+		if err != nil {
+			return all, fmt.Errorf("bucket %s: %w", name, err)
+		}
+		all = append(all, Made{name, made})
+	}
+	return all, nil
+}
