@@ -58,35 +58,57 @@ type checker struct {
 	skew, timeout  time.Duration
 }
 
+// try makes a request as a Store does: a fault that passes says nothing
+// against a store.
+func (c *checker) try(ctx context.Context, request func(ctx context.Context) error) (err error) {
+	for n := range tries {
+		if n > 0 {
+			if err := sleep(ctx, pause<<(2*n)); err != nil {
+				return err
+			}
+		}
+		limited, cancel := context.WithTimeout(ctx, c.timeout)
+		err = request(limited)
+		cancel()
+		if err == nil || lasting(err) {
+			return err
+		}
+	}
+	return err
+}
+
 func (c *checker) put(ctx context.Context, e Engine, key, content string) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	return e.Put(ctx, c.bucket, c.prefix+key, strings.NewReader(content), int64(len(content)))
+	return c.try(ctx, func(ctx context.Context) error {
+		return e.Put(ctx, c.bucket, c.prefix+key, strings.NewReader(content), int64(len(content)))
+	})
 }
 
 func (c *checker) get(ctx context.Context, e Engine, key string, how How) (content, etag string, size int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	o, err := e.Get(ctx, c.bucket, c.prefix+key, how)
-	if err != nil {
-		return "", "", 0, err
-	}
-	defer o.Body.Close()
-	all, err := io.ReadAll(io.LimitReader(o.Body, 1<<20))
-	return string(all), o.ETag, o.Size, err
+	err = c.try(ctx, func(ctx context.Context) error {
+		o, err := e.Get(ctx, c.bucket, c.prefix+key, how)
+		if err != nil {
+			return err
+		}
+		defer o.Body.Close()
+		all, err := io.ReadAll(io.LimitReader(o.Body, 1<<20))
+		content, etag, size = string(all), o.ETag, o.Size
+		return err
+	})
+	return content, etag, size, err
 }
 
-func (c *checker) list(ctx context.Context, e Engine, part, after string, most int) (*Page, []string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
+func (c *checker) list(ctx context.Context, e Engine, part, after string, most int) (p *Page, keys []string, err error) {
 	if after != "" {
 		after = c.prefix + after
 	}
-	p, err := e.List(ctx, c.bucket, c.prefix+part, after, most)
+	err = c.try(ctx, func(ctx context.Context) (err error) {
+		p, err = e.List(ctx, c.bucket, c.prefix+part, after, most)
+		return err
+	})
 	if err != nil {
 		return nil, nil, err
 	}
-	keys := make([]string, len(p.Entries))
+	keys = make([]string, len(p.Entries))
 	for i := range keys {
 		keys[i] = strings.TrimPrefix(p.Entries[i].Key, c.prefix)
 	}
@@ -99,7 +121,11 @@ func (c *checker) buckets(ctx context.Context, names []string) error {
 	}
 	for _, e := range c.engines {
 		for _, name := range names {
-			if _, err := e.List(ctx, name, c.prefix, "", 1); err != nil {
+			err := c.try(ctx, func(ctx context.Context) error {
+				_, err := e.List(ctx, name, c.prefix, "", 1)
+				return err
+			})
+			if err != nil {
 				return fmt.Errorf("bucket %s: %w", name, err)
 			}
 		}
@@ -142,17 +168,17 @@ func (c *checker) listing(ctx context.Context) error {
 }
 
 func (c *checker) delete(ctx context.Context, e Engine, keys ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
 	full := make([]string, len(keys))
 	for i := range keys {
 		full[i] = c.prefix + keys[i]
 	}
-	left, err := e.Delete(ctx, c.bucket, full)
-	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("%d of %d keys are said to be left, without an error", len(left), len(keys))
-	}
-	return err
+	return c.try(ctx, func(ctx context.Context) error {
+		left, err := e.Delete(ctx, c.bucket, full)
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("%d of %d keys are said to be left, without an error", len(left), len(keys))
+		}
+		return err
+	})
 }
 
 // paging lists some keys, such as maildrops have, in pages.

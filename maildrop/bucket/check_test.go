@@ -63,8 +63,13 @@ func TestCheck(t *testing.T) {
 		spoil func(b *broken, g *buckettest.Gateway)
 		words string // of the finding; empty: it passes
 	}{
-		"right":             {func(*broken, *buckettest.Gateway) {}, ""},
-		"a clock near by":   {func(_ *broken, g *buckettest.Gateway) { g.Skew = 10 * time.Second }, ""},
+		"right":           {func(*broken, *buckettest.Gateway) {}, ""},
+		"a clock near by": {func(_ *broken, g *buckettest.Gateway) { g.Skew = 10 * time.Second }, ""},
+		"faults that pass": {func(_ *broken, g *buckettest.Gateway) {
+			g.Fault = func(c buckettest.Call) buckettest.Fault {
+				return []buckettest.Fault{buckettest.None, buckettest.Unavailable, buckettest.None, buckettest.Reset}[c.N%4]
+			}
+		}, ""},
 		"a clock ahead":     {func(_ *broken, g *buckettest.Gateway) { g.Skew = time.Minute }, "clocks"},
 		"a clock behind":    {func(_ *broken, g *buckettest.Gateway) { g.Skew = -time.Minute }, "clocks"},
 		"bucket is missing": {faulty(buckettest.NoBucket), "buckets"},

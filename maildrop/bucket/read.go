@@ -201,7 +201,7 @@ func (f *fetch) fault(err error) error {
 	if err := f.ctx.Err(); err != nil {
 		return err
 	}
-	if f.broken >= tries || errors.Is(err, ErrNotFound) || errors.Is(err, ErrDenied) {
+	if f.broken >= tries || lasting(err) {
 		return fmt.Errorf("it broke off behind %d of %d octets: %w", f.off, f.size, err) // never a bare io.EOF
 	}
 	return sleep(f.ctx, pause<<(2*f.broken))

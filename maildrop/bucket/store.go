@@ -204,7 +204,7 @@ func (s *Store) try(ctx context.Context, what string, request func(ctx context.C
 			return last.error
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case n == tries || errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotModified) || errors.Is(err, ErrDenied):
+		case n == tries || lasting(err):
 			return temporary(what, err)
 		}
 		if err := sleep(ctx, wait+s.jitter(wait/2)); err != nil {
@@ -212,6 +212,12 @@ func (s *Store) try(ctx context.Context, what string, request func(ctx context.C
 		}
 		wait *= 4
 	}
+}
+
+// lasting tells whether an error of an Engine stays when the request is made
+// again.
+func lasting(err error) bool {
+	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotModified) || errors.Is(err, ErrDenied)
 }
 
 // final is an error of a request that ends try.
