@@ -212,6 +212,39 @@ func TestAsideFaults(t *testing.T) {
 	})
 }
 
+// TestAsideExpiryFaults: what was kept aside for long enough goes for good, and
+// never comes back on the way.
+func TestAsideExpiryFaults(t *testing.T) {
+	table(t, func(t *testing.T, lasting bool, fault faults) int {
+		b := newBox(t, bucket.Options{})
+		uids := b.fill(4)
+		setAside := func(s *bucket.Store, i int, period time.Duration) error {
+			m, err := s.Open(t.Context(), user)
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			return m.(maildrop.Aside).SetAside(t.Context(), []int{i}, period)
+		}
+		if err := setAside(b.other, 0, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		b.begin(fault)
+		err := setAside(b.Store, 0, time.Hour)
+		calls := b.end()
+		b.temporary("SetAside", err)
+		b.pass()
+		found := b.stored()
+		b.want(found, uids[2:], uids[1:2])
+		if n, err := b.other.Undelete(t.Context(), user, time.Time{}); err != nil || n != 3-len(found) {
+			t.Errorf("Undelete: %d, %v, want %d", n, err, 3-len(found))
+		}
+		b.want(b.stored(), uids[1:], nil)
+		return calls
+	})
+}
+
 // TestUndeleteFaults: what is aside comes back, or stays aside.
 func TestUndeleteFaults(t *testing.T) {
 	table(t, func(t *testing.T, lasting bool, fault faults) int {

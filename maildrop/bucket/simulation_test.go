@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	runs = flag.Int("simulations", 300, "how many runs TestSimulation makes")
+	runs = flag.Int("simulations", 200, "how many runs TestSimulation makes")
 	seed = flag.String("seed", "", "the seed of the one run that TestSimulation makes, or POPLIN_SEED")
 )
 
