@@ -91,7 +91,8 @@ type Client struct {
 	options Options
 	host    string // the name that STLS verifies, "" where none is known
 
-	clear bool // passwords may pass: the caller said so
+	clear  bool // passwords may pass: the caller said so
+	marked bool // DELE was sent, whatever came of it
 
 	greeting  string
 	timestamp string // of APOP

@@ -38,6 +38,7 @@ func (c *Client) Dele(ctx context.Context, numbers ...int) error {
 		return err
 	}
 	defer c.end()
+	c.marked = c.marked || len(items) > 0
 	p := c.newPipeline(series{verb: "DELE"}, items, window, DefaultWindowOctets)
 	defer p.stop()
 	var refusals []error

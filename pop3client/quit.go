@@ -10,9 +10,9 @@ import (
 // marked (RFC 1939 sections 5 and 6, QUIT). Nil means that the server confirmed
 // it. Any other result is ErrBusy, after which nothing has changed, or a
 // *QuitError, which says what is known about the messages; the connection is
-// closed then. QUIT is never sent in a session that is broken, nor where the
-// server is found to have sent something that nobody asked for. A second call
-// gives the result of the first.
+// closed then. QUIT is never sent in a session that is broken, nor, where
+// messages are marked, if the server is found to have sent something that
+// nobody asked for. A second call gives the result of the first.
 func (c *Client) Quit(ctx context.Context) error {
 	c.mu.Lock()
 	before := c.quit
@@ -31,7 +31,8 @@ func (c *Client) Quit(ctx context.Context) error {
 }
 
 // hush is how long Quit listens for replies too many before it has anything
-// deleted. One that comes later cannot be told from the reply to QUIT.
+// deleted. One that comes later cannot be told from the reply to QUIT. Where
+// nothing is marked there is nothing to be wrong about, and no wait.
 const hush = 2 * time.Millisecond
 
 // finish is Quit for the first time.
@@ -45,7 +46,7 @@ func (c *Client) finish(ctx context.Context) error {
 		return &QuitError{NothingDeleted, err}
 	}
 	defer c.end()
-	if !c.base.silent(c.conn, hush) && ctx.Err() == nil {
+	if c.marked && !c.base.silent(c.conn, hush) && ctx.Err() == nil {
 		err := c.fail("QUIT", &ProtocolError{"QUIT", "the server sent octets that nobody asked for, or closed the connection"})
 		return &QuitError{NothingDeleted, err}
 	}

@@ -43,7 +43,14 @@ func TestQuit(t *testing.T) {
 		"C: QUIT\nS: bye":        DeletionUnknown,
 		"S: +OK unasked":         NothingDeleted,
 	} {
+		script, marked := script, want == NothingDeleted
+		if marked {
+			script = "C: DELE 1\nS: +OK\n" + script
+		}
 		c := connect(t, script)
+		if marked {
+			c.Dele(t.Context(), 1) // what nobody asked for may be found here already
+		}
 		err := c.Quit(t.Context())
 		if !errors.As(err, &q) || q.Deletion != want || !strings.Contains(err.Error(), want.String()) {
 			t.Errorf("%q: %v, want %v", script, err, want)
