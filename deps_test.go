@@ -38,6 +38,7 @@ internal/fetch/credential < internal/fetch/oauth
 pop3, pop3client, internal/fetch/oauth < internal/fetch/provider
 pop3client, pop3 < internal/fetch/takeover, internal/fetch/diagnose
 pop3 < internal/conformance
+pop3, pop3client < internal/load
 pop3server < internal/directory, internal/guard
 internal/wire, maildrop, internal/directory < internal/delivery
 internal/directory < internal/directory/sqlusers, internal/directory/ldapusers, internal/directory/pamusers, internal/directory/oauthusers
@@ -63,6 +64,7 @@ maildrop/bucket/buckettest < maildrop/bucket
 maildrop/bucket/buckettest, maildrop/maildroptest < maildrop/bucket/s3
 maildrop/memory < maildrop/maildroptest
 pop3server, maildrop/memory < internal/conformance
+pop3server, maildrop/memory, maildrop < internal/load
 internal/fetch/disk/disktest < internal/fetch/journal, internal/fetch/target, internal/fetch
 pop3server, maildrop/memory, maildrop/maildir < internal/fetch, internal/directory, internal/delivery
 `
