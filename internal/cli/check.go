@@ -2,19 +2,12 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
 	"strings"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/conformance"
-	"github.com/poplin-mail/poplin/internal/directory"
-	"github.com/poplin-mail/poplin/pop3"
 )
 
 // exitNotRun is the exit code of `check` where nothing could be checked, so
@@ -27,18 +20,15 @@ type notRun struct{ error }
 func (e notRun) Unwrap() error { return e.error }
 
 type checkCmd struct {
-	Addr               string        `arg:"" name:"host:port" help:"The server. Without a port: 995, or 110 where --tls is not implicit."`
-	User               string        `short:"u" placeholder:"NAME" help:"Log in as this user. Without it only what comes before the login is checked."`
-	PasswordFile       string        `placeholder:"FILE" xor:"password" type:"path" help:"Read the password from the first line of this file."`
-	PasswordCommand    string        `placeholder:"COMMAND" xor:"password" help:"Read the password from the first line that this shell command prints."`
-	TLS                string        `name:"tls" enum:"implicit,stls,none" default:"implicit" help:"How the connection becomes safe: ${enum}. With none the password goes over the network in clear text."`
-	CAFile             string        `name:"cafile" placeholder:"FILE" type:"path" xor:"trust" help:"Trust the certificates in this PEM file, and no others."`
-	InsecureSkipVerify bool          `xor:"trust" help:"Take any certificate: whoever stands between can read the password."`
-	Destructive        bool          `help:"Allow the cases that delete the last message."`
-	Only               string        `placeholder:"PREFIX" help:"Run the cases whose names begin so."`
-	Timeout            time.Duration `default:"30s" help:"Time for each case."`
-	Verbose            bool          `short:"v" help:"Show every case, with its explanation."`
-	JSON               bool          `name:"json" help:"Print JSON."`
+	Addr string `arg:"" name:"host:port" help:"The server. Without a port: 995, or 110 where --tls is not implicit."`
+	User string `short:"u" placeholder:"NAME" help:"Log in as this user. Without it only what comes before the login is checked."`
+	loginFlags
+	serverFlags
+	Destructive bool          `help:"Allow the cases that delete the last message."`
+	Only        string        `placeholder:"PREFIX" help:"Run the cases whose names begin so."`
+	Timeout     time.Duration `default:"30s" help:"Time for each case."`
+	Verbose     bool          `short:"v" help:"Show every case, with its explanation."`
+	JSON        bool          `name:"json" help:"Print JSON."`
 }
 
 // Help shows below the flags.
@@ -78,7 +68,7 @@ func (c *checkCmd) Validate() error {
 // Run checks the server.
 func (c *checkCmd) Run(ctx context.Context, t *terminal) error {
 	target := conformance.Target{
-		Addr: c.address(), TLS: conformance.TLSMode(c.TLS), User: c.User, Destructive: c.Destructive, Timeout: c.Timeout,
+		Addr: c.address(c.Addr), TLS: conformance.TLSMode(c.TLS), User: c.User, Destructive: c.Destructive, Timeout: c.Timeout,
 	}
 	var err error
 	if target.TLSConfig, err = c.trust(); err != nil {
@@ -117,63 +107,6 @@ func (c *checkCmd) cases() []conformance.Case {
 		}
 	}
 	return cases
-}
-
-// address adds the port that is usual for the mode.
-func (c *checkCmd) address() string {
-	if _, _, err := net.SplitHostPort(c.Addr); err == nil {
-		return c.Addr
-	}
-	port := pop3.PortTLS
-	if c.TLS != string(conformance.Implicit) {
-		port = pop3.Port
-	}
-	return net.JoinHostPort(strings.Trim(c.Addr, "[]"), fmt.Sprint(port))
-}
-
-func (c *checkCmd) trust() (*tls.Config, error) {
-	config := &tls.Config{InsecureSkipVerify: c.InsecureSkipVerify}
-	if c.CAFile == "" {
-		return config, nil
-	}
-	pem, err := os.ReadFile(c.CAFile)
-	if err != nil {
-		return nil, err
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", c.CAFile)
-	}
-	return config, nil
-}
-
-// maxPasswordFile bounds the size of a password file, in octets.
-const maxPasswordFile = 1 << 20
-
-// password reads the password from where the flags say.
-func (c *checkCmd) password(ctx context.Context) (string, error) {
-	var text []byte
-	var err error
-	switch {
-	case c.PasswordFile != "":
-		text, _, err = directory.ReadRegular(c.PasswordFile, maxPasswordFile)
-	case c.PasswordCommand != "":
-		command := exec.CommandContext(ctx, "/bin/sh", "-c", c.PasswordCommand)
-		command.Stderr = os.Stderr
-		if text, err = command.Output(); err != nil {
-			err = fmt.Errorf("the password command failed: %w", err)
-		}
-	default:
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	if line = strings.TrimSuffix(line, "\r"); line == "" {
-		return "", errors.New("the first line of the password file, or of what the password command prints, is empty")
-	}
-	return line, nil
 }
 
 // printResult shows a case: a failed one with what was seen, others where

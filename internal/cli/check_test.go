@@ -165,7 +165,7 @@ func TestCheckAddress(t *testing.T) {
 		{"h", "implicit", "h:995"}, {"h", "stls", "h:110"}, {"h", "none", "h:110"}, {"h:1", "none", "h:1"},
 		{"::1", "implicit", "[::1]:995"}, {"[::1]", "implicit", "[::1]:995"}, {"[::1]:7", "stls", "[::1]:7"},
 	} {
-		if got := (&checkCmd{Addr: tt.addr, TLS: tt.mode}).address(); got != tt.want {
+		if got := (serverFlags{TLS: tt.mode}).address(tt.addr); got != tt.want {
 			t.Errorf("%s, %s: %s", tt.addr, tt.mode, got)
 		}
 	}

@@ -94,8 +94,7 @@ func accountNameOf(address string) string {
 
 // trust gives the TLS of connections.
 func (c *fetchSetupCmd) trust() (*tls.Config, error) {
-	check := checkCmd{CAFile: c.CAFile}
-	return check.trust()
+	return serverFlags{CAFile: c.CAFile}.trust()
 }
 
 // find looks for the server.

@@ -139,7 +139,7 @@ type exitMeaning struct{ code, meaning string }
 
 var (
 	exitsParagraph = regexp.MustCompile(`(?s)\n*Exit codes: (.*?)\.(?:\n\n|\z)`)
-	exitsEntry     = regexp.MustCompile(`(?:^|, )(\d) `)
+	exitsEntry     = regexp.MustCompile(`(?:^|, )(\d+) `)
 )
 
 // splitExits takes the paragraph of exit codes out of a help text.
