@@ -58,6 +58,7 @@ type commands struct {
 	Kick     kickCmd     `cmd:"" help:"Cut sessions. No mail is deleted."`
 	Config   configCmd   `cmd:"" help:"Check and print the configuration."`
 	Check    checkCmd    `cmd:"" help:"Check any POP3 server against the RFCs."`
+	Bench    benchCmd    `cmd:"" help:"Put load on any POP3 server and measure it."`
 	Man      manCmd      `cmd:"" help:"Print a page of the manual."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
