@@ -11,7 +11,7 @@ ARGS ?=
 # The Go of this machine or nothing: a test run downloads no other.
 export GOTOOLCHAIN = local
 
-.PHONY: build build-pam demo test install lint unit fuzz fuzz-seconds e2e cover bench bench-lmtp bench-fetch siege powerloss torture man clean help
+.PHONY: build build-pam demo test install lint unit fuzz fuzz-seconds e2e cover bench bench-lmtp bench-fetch bench-pop3 siege powerloss torture man clean help
 
 build: ## build bin/poplin
 	CGO_ENABLED=0 go build -trimpath -o bin/poplin ./cmd/poplin
@@ -62,6 +62,9 @@ bench-lmtp: ## deliveries a second, beside Dovecot's lmtpd; some seven minutes, 
 
 bench-fetch: ## retrieval by POP3, beside mpop, fetchmail and getmail6; half an hour
 	go run ./bench/fetch $(ARGS)
+
+bench-pop3: ## polls, messages and idle connections, beside Dovecot's; some five minutes, as root
+	go run ./bench/pop3 $(ARGS)
 
 siege: ## attack a server in every way that hostile and slow clients know, some minutes
 	go run ./bench/siege $(ARGS)
