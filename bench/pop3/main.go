@@ -88,11 +88,11 @@ func table(all []rounds.Result, markdown bool) error {
 	header := []string{"case", "server", "/s", "p50 ms", "p99 ms", "server's CPU, µs", "kB a connection", "ratio"}
 	rows := [][]string{header}
 	for _, r := range all {
-		cpu, memory := fmt.Sprintf("%.0f", r.CPU), "-"
+		rate, cpu, memory := fmt.Sprintf("%.0f", r.Rate), fmt.Sprintf("%.0f", r.CPU), "-"
 		if r.Idle {
-			cpu, memory = "-", fmt.Sprintf("%.0f", r.Memory)
+			rate, cpu, memory = "-", "-", fmt.Sprintf("%.0f", r.Memory)
 		}
-		rows = append(rows, []string{r.Case, r.Server, fmt.Sprintf("%.0f", r.Rate), fmt.Sprintf("%.2f", r.P50), fmt.Sprintf("%.2f", r.P99), cpu, memory, ratio(r, all)})
+		rows = append(rows, []string{r.Case, r.Server, rate, fmt.Sprintf("%.2f", r.P50), fmt.Sprintf("%.2f", r.P99), cpu, memory, ratio(r, all)})
 	}
 	if markdown {
 		for i, row := range rows {

@@ -22,7 +22,7 @@ type benchCmd struct {
 	Users string `placeholder:"FILE" type:"path" xor:"who" help:"Log in as the users in this file, which has lines NAME:PASSWORD."`
 	serverFlags
 	Work        string        `short:"w" enum:"login,poll,top,retrieve,drain,idle,all" default:"poll" help:"What each session does: ${enum}."`
-	Connections int           `short:"n" placeholder:"N" help:"Connections at a time, at most one a user. Default: one a user, but for idle at most 8."`
+	Connections int           `short:"n" placeholder:"N" help:"Connections at a time, at most one a user. Default: one a user with idle, otherwise at most 8."`
 	Duration    time.Duration `short:"d" default:"10s" help:"How long to measure."`
 	Pipeline    bool          `help:"Ask for many messages at a time, as good clients do, instead of waiting for each."`
 	Delete      bool          `help:"Allow drain, which deletes all mail of these users."`

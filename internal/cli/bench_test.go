@@ -33,7 +33,7 @@ func usersFile(t *testing.T, text string) string {
 // slow the machine is; all that comes before may find no time at all.
 func TestBench(t *testing.T) {
 	addr, file := checkedServer(t)
-	code, out, errOut := runBench(t, addr, "--tls", "none", "-u", "alice", "--password-file", file, "-w", "idle", "-d", "50ms", "--pid", strconv.Itoa(os.Getpid()))
+	code, out, errOut := runBench(t, addr, "--tls", "none", "-u", "alice", "--password-file", file, "-w", "idle", "-d", "50ms", "--noop", "1h", "--pid", strconv.Itoa(os.Getpid()))
 	if code != exitOK || errOut != "" {
 		t.Errorf("exit code %d\n%s%s", code, out, errOut)
 	}
@@ -140,6 +140,33 @@ func TestBenchFails(t *testing.T) {
 	code, out, errOut = runBench(t, append(args, usersFile(t, "alice:"+checkPassword+"\nalice:"+checkPassword+"\n"))...)
 	if code != exitTryAgain || errOut != "" || !strings.Contains(out, "1 session failed: maildrop in use") {
 		t.Errorf("exit code %d\n%s%s", code, out, errOut)
+	}
+}
+
+// cancelling ends a context when a text comes by.
+type cancelling struct {
+	bytes.Buffer
+	text   string
+	cancel func()
+}
+
+func (c *cancelling) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(c.text)) {
+		c.cancel()
+	}
+	return c.Buffer.Write(p)
+}
+
+// Ctrl-C ends a run, which prints what there is.
+func TestBenchInterrupted(t *testing.T) {
+	addr, file := checkedServer(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &cancelling{text: "logins/s", cancel: cancel}
+	var errOut bytes.Buffer
+	code := Run(ctx, []string{"bench", addr, "--tls", "none", "-u", "alice", "--password-file", file, "-w", "all", "-d", "1h"}, nil, out, &errOut)
+	if code != exitOK || errOut.Len() > 0 || !strings.Contains(out.String(), "1 connection, interrupted, ") || strings.Count(out.String(), "p99         max\n") != 1 {
+		t.Errorf("exit code %d\n%s%s", code, out, &errOut)
 	}
 }
 

@@ -130,8 +130,8 @@ func (r *run) operations() (name string, n int64) {
 	return "session", r.sessions.Load()
 }
 
-// main is the histogram of what a work is about.
-func (r *run) main() *histogram {
+// subject is the histogram of what a work is about.
+func (r *run) subject() *histogram {
 	switch r.Work {
 	case Top, Retrieve, Drain:
 		return &r.first
@@ -158,7 +158,7 @@ func (r *run) watch() (stop func()) {
 				return
 			case now := <-tick.C:
 				p := Progress{Elapsed: r.elapsed(), Live: r.live.Load(), Failed: r.failures.count(),
-					P50: r.main().quantile(0.5), P99: r.main().quantile(0.99)}
+					P50: r.subject().quantile(0.5), P99: r.subject().quantile(0.99)}
 				_, p.Operations = r.operations()
 				total, span := r.octets.Load(), now.Sub(before).Seconds()
 				p.PerSecond, p.Octets = float64(p.Operations-operations)/span, float64(total-octets)/span
