@@ -87,6 +87,15 @@ func TestBrokenServers(t *testing.T) {
 	}
 }
 
+// A connection that the server does not keep is not said to be kept.
+func TestIdleCut(t *testing.T) {
+	config := broken(t, loggedIn+"C: NOOP\nS: +OK\n! server cuts")
+	config.Work, config.Noop = Idle, time.Millisecond
+	if r := measureUntil(t, config, 0, 1); r.Opened != 1 || r.Kept != 0 || r.Failures[0].Kind != "connection cut" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A size other than announced is told, and is no failure.
 func TestOtherSize(t *testing.T) {
 	r := measureUntil(t, broken(t, loggedIn+"C: LIST\nS: +OK\nS: 1 7\nS: .\nC: RETR 1\nS: +OK\nS: abc\nS: .\nC: QUIT\nS: +OK\n! server closes"), 1, 0)

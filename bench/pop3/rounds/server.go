@@ -90,7 +90,7 @@ func dovecot(tuning string) func(s *running) ([]string, error) {
 	return func(s *running) ([]string, error) {
 		for _, program := range []string{"/usr/sbin/dovecot", "/usr/lib/dovecot/pop3"} {
 			if _, err := os.Stat(program); err != nil {
-				return nil, fmt.Errorf("Dovecot is not there, Debian's packages are dovecot-core and dovecot-pop3d; -alone does without: %w", err)
+				return nil, fmt.Errorf("there is no Dovecot, Debian's packages are dovecot-core and dovecot-pop3d; -alone does without: %w", err)
 			}
 		}
 		config := filepath.Join(s.dir, "dovecot.conf")
