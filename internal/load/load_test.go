@@ -1,13 +1,16 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,11 +40,15 @@ func (anybody) Password(_ context.Context, l pop3server.Login) (pop3server.Accou
 const message = "Subject: x\n\n.dot\nline\nline\n"
 
 // serve serves maildrops in memory to some users, each with that many messages.
-func serve(t testing.TB, users, messages int) (*memory.Store, Config) {
+func serve(t testing.TB, users, messages int, change ...func(*pop3server.Options)) (*memory.Store, Config) {
 	t.Helper()
 	store := memory.New()
 	server, client := pop3test.TLSConfigs()
-	s, err := pop3server.New(store, anybody{}, pop3server.Options{InsecureAuth: true, TLSConfig: server, MaxSessionsPerAddr: -1, MaxSessionsPerNetwork: -1})
+	options := pop3server.Options{InsecureAuth: true, TLSConfig: server, MaxSessionsPerAddr: -1, MaxSessionsPerNetwork: -1}
+	for _, f := range change {
+		f(&options)
+	}
+	s, err := pop3server.New(store, anybody{}, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,4 +318,51 @@ func TestLocal(t *testing.T) {
 	if err := (&Target{Addr: "nowhere"}).Resolve(t.Context()); err == nil {
 		t.Error("an address without a port is taken")
 	}
+}
+
+// A drain whose time is over deletes nothing: it has not read everything.
+func TestDrainClosing(t *testing.T) {
+	for _, pipeline := range []bool{false, true} {
+		store, config := serve(t, 1, 3)
+		r := &run{Config: config}
+		r.Work, r.Pipeline = Drain, pipeline
+		r.closing.Store(true)
+		if err := r.once(t.Context(), config.Users[0]); !errors.Is(err, errClosing) {
+			t.Errorf("the session ends in %v", err)
+		}
+		if left := left(t, store, "user0"); left != 3 {
+			t.Errorf("%d messages are left of 3", left)
+		}
+	}
+}
+
+// When the time is over sessions end with QUIT, so that the next run finds
+// every maildrop free.
+func TestClosing(t *testing.T) {
+	for _, pipeline := range []bool{false, true} {
+		var log ends
+		_, config := serve(t, 3, 500, func(o *pop3server.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		for _, work := range []Work{Retrieve, Top, Poll, Login, Idle, Retrieve} {
+			config.Work, config.Pipeline, config.Duration, config.Noop = work, pipeline, 5*time.Millisecond, time.Hour
+			if r := measure(t, config); r.Failed != 0 {
+				t.Errorf("%s: %+v", work, r)
+			}
+		}
+		if log.all.Load() == 0 || log.cut.Load() > 0 {
+			t.Errorf("of %d sessions %d did not end with QUIT", log.all.Load(), log.cut.Load())
+		}
+	}
+}
+
+// ends counts how the server says that sessions ended.
+type ends struct{ all, cut atomic.Int64 }
+
+func (e *ends) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("session ended")) {
+		e.all.Add(1)
+		if !bytes.Contains(line, []byte("reason=quit")) {
+			e.cut.Add(1)
+		}
+	}
+	return len(line), nil
 }

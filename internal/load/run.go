@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,9 +33,15 @@ type run struct {
 	Config
 	tally
 	arrived sync.WaitGroup // Idle: connections that have logged in, or failed to
+	closing atomic.Bool    // the time is over: sessions are to end
 	leave   chan struct{}  // Idle: closed when the time is over
 	asking  chan struct{}  // Idle: bounds how many say NOOP at the end at once
 }
+
+// grace is how long sessions have to end with QUIT when the time is over. Those
+// that are cut hold their maildrops until the server finds out, which the next
+// run would meet.
+const grace = 2 * time.Second
 
 // maxAsking is how many idle connections are asked at a time, at the end,
 // whether they still stand.
@@ -81,7 +88,10 @@ func Run(ctx context.Context, config Config) (*Result, error) {
 		close(r.leave)
 		<-done
 	}
-	return r.end(ctx)
+	result, err := r.end(ctx)
+	r.closing.Store(true)
+	wait(ctx, grace, done)
+	return result, err
 }
 
 // wait waits for that long, or until something ends before.
@@ -128,7 +138,7 @@ func (r *run) start(ctx context.Context, started, done chan<- struct{}) {
 // one at a time.
 func (r *run) work(ctx context.Context, i int) {
 	failed := 0
-	for n := i; ctx.Err() == nil; n += r.Connections {
+	for n := i; ctx.Err() == nil && !r.closing.Load(); n += r.Connections {
 		if n >= len(r.Users) {
 			if r.Work == Drain {
 				return
@@ -136,7 +146,7 @@ func (r *run) work(ctx context.Context, i int) {
 			n = i
 		}
 		err := r.once(ctx, r.Users[n])
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || r.closing.Load() {
 			return // Run has ended it
 		}
 		if err == nil {

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -95,7 +96,8 @@ func (s session) poll() error {
 	return err
 }
 
-// messages reads every message, or its header, and gives what LIST said.
+// messages reads every message, or its header, and gives what LIST said. It
+// leaves out the rest when the run is closing.
 func (s session) messages() ([]pop3.Listing, error) {
 	list, err := s.c.List(uncancelled)
 	if err != nil || len(list) == 0 {
@@ -105,6 +107,9 @@ func (s session) messages() ([]pop3.Listing, error) {
 		return list, s.pipelined(list)
 	}
 	for _, l := range list {
+		if s.closing.Load() {
+			break
+		}
 		if err := s.one(l); err != nil {
 			return nil, err
 		}
@@ -151,7 +156,7 @@ func (s session) pipelined(list []pop3.Listing) error {
 			s.first.add(time.Since(asked))
 		}
 		first = false
-		if err := s.discard(m, m.Size); err != nil {
+		if err := s.discard(m, m.Size); err != nil || s.closing.Load() {
 			return err
 		}
 	}
@@ -176,10 +181,17 @@ func (s session) discard(m *pop3client.Message, announced int64) error {
 	return nil
 }
 
-// drain reads every message and marks it. QUIT deletes them.
+// errClosing ends a session that must not come to QUIT.
+var errClosing = errors.New("the time is over")
+
+// drain reads every message and marks it. QUIT deletes them. When the run is
+// closing nothing is deleted: not every message may have been read.
 func (s session) drain() (int, error) {
 	if s.Pipeline {
 		list, err := s.messages()
+		if err == nil && s.closing.Load() {
+			err = errClosing
+		}
 		if err != nil || len(list) == 0 {
 			return 0, err
 		}
@@ -194,6 +206,9 @@ func (s session) drain() (int, error) {
 		return 0, err
 	}
 	for _, l := range list {
+		if s.closing.Load() {
+			return 0, errClosing
+		}
 		if err := s.one(l); err != nil {
 			return 0, err
 		}
