@@ -41,7 +41,7 @@ type run struct {
 // grace is how long sessions have to end with QUIT when the time is over. Those
 // that are cut hold their maildrops until the server finds out, which the next
 // run would meet.
-const grace = 2 * time.Second
+const grace = 5 * time.Second
 
 // maxAsking is how many idle connections are asked at a time, at the end,
 // whether they still stand.
