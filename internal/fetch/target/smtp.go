@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"time"
@@ -229,131 +228,6 @@ func (s *SMTP) login(ctx context.Context, c *conn, state *tls.ConnectionState) e
 		return hidden(fmt.Errorf("login as %s: %w", s.opts.User, said(err)), secret)
 	}
 	return complete(m)
-}
-
-// deliver sends one message.
-func (s *SMTP) deliver(ctx context.Context, m *Message) error {
-	f, err := s.open(m)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	whole := func() io.Reader { return wireForm(m.ID, io.NewSectionReader(f, 0, m.Octets), false) }
-	e, err := readEnvelope(io.NewSectionReader(f, 0, m.Octets))
-	if err != nil {
-		return err
-	}
-	octets, err := size(whole())
-	if err != nil {
-		return err
-	}
-	if most, known := s.client.MaxMessageSize(); known && most > 0 && octets > int64(most) {
-		return &Refusal{Permanent: true, Reason: fmt.Sprintf("the message has %d octets, and the server takes %d", octets, most)}
-	}
-	s.conn.step()
-	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
-	defer stop()
-	if err = s.transact(s.sender(e), octets, whole()); err == nil {
-		return nil
-	}
-	var refused *Refusal
-	if !errors.As(err, &refused) || s.client.Reset() != nil {
-		s.drop()
-	}
-	if refused == nil && ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	return err
-}
-
-// sender gives the envelope sender of a message. An address that the server
-// cannot take is none.
-func (s *SMTP) sender(e envelope) string {
-	sender := e.sender
-	switch s.opts.Sender {
-	case "":
-	case "<>":
-		sender = ""
-	default:
-		sender = s.opts.Sender
-	}
-	if utf8, _ := s.client.Extension("SMTPUTF8"); !ascii(sender) && !utf8 {
-		sender = ""
-	}
-	return sender
-}
-
-func ascii(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r > '~' })
-}
-
-// transact is one mail transaction.
-func (s *SMTP) transact(sender string, octets int64, message io.Reader) error {
-	opts := &smtp.MailOptions{Size: octets, UTF8: !ascii(sender) || !ascii(s.opts.Recipient)}
-	if err := s.client.Mail(sender, opts); err != nil {
-		return refusal(err, toMail)
-	}
-	if err := s.client.Rcpt(s.opts.Recipient, nil); err != nil {
-		return refusal(err, toRcpt)
-	}
-	w, err := s.client.Data()
-	if err != nil {
-		return refusal(err, toData)
-	}
-	// A message that could not be read or sent to its end must not be ended.
-	if _, err := io.Copy(w, message); err != nil {
-		return err
-	}
-	return refusal(w.Close(), toData)
-}
-
-// step is the command that was refused.
-type step uint8
-
-const (
-	toMail step = iota
-	toRcpt
-	toData
-)
-
-// refusal tells what a negative reply is about. Replies that would be the same
-// for every message are about the target: that the server is closing, wants a
-// login, or knows no such recipient.
-func refusal(err error, to step) error {
-	var e *smtp.SMTPError
-	if err == nil || !errors.As(err, &e) {
-		return err
-	}
-	status := e.EnhancedCode
-	switch {
-	case e.Code == 421 || e.Code < 400 || e.Code > 599, // RFC 5321 section 3.8
-		e.Code == 530 || e.Code == 535 || e.Code == 538, // RFC 4954 section 6
-		to == toRcpt && e.Code >= 500 && badRecipient(e.Code, status):
-		return said(err)
-	}
-	return &Refusal{Permanent: e.Code >= 500, Reason: said(err).Error()}
-}
-
-// badRecipient tells by RFC 3463 section 3.2 whether a refusal of the recipient
-// is about its address. Servers refuse senders there too.
-func badRecipient(code int, status smtp.EnhancedCode) bool {
-	if status[0] != 5 {
-		return code == 550 || code == 551 || code == 553
-	}
-	return status[1] == 1 && status[2] != 7 && status[2] != 8
-}
-
-// said makes of a reply what a person can read.
-func said(err error) error {
-	var e *smtp.SMTPError
-	if !errors.As(err, &e) {
-		return err
-	}
-	text := fmt.Sprint(e.Code)
-	if e.EnhancedCode[0] > 0 {
-		text += fmt.Sprintf(" %d.%d.%d", e.EnhancedCode[0], e.EnhancedCode[1], e.EnhancedCode[2])
-	}
-	return errors.New("the server says: " + text + " " + pop3.Sanitize(strings.ReplaceAll(e.Message, "\n", " ")))
 }
 
 // drop ends the connection at once.
