@@ -21,6 +21,7 @@ type crlfReader struct {
 	r     *bufio.Reader
 	noNUL bool
 	crs   int    // that came, and nothing behind them yet
+	due   int    // line ends that are to be given before anything else
 	out   []byte // to be given still
 	buf   []byte
 	err   error
@@ -39,19 +40,35 @@ func (c *crlfReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// lineEnds is how many line ends are converted at once. A message of CRs alone
+// is not held in memory.
+const lineEnds = 8 << 10
+
 // next converts what can be had at once.
 func (c *crlfReader) next() {
 	c.buf = c.buf[:0]
-	if _, c.err = c.r.Peek(1); c.err != nil {
-		if c.err == io.EOF {
-			c.lines(c.crs)
-			c.crs = 0
+	defer func() { c.out = c.buf }()
+	if c.due > 0 {
+		c.lines(min(c.due, lineEnds))
+		c.due -= len(c.buf) / 2
+		return
+	}
+	if _, err := c.r.Peek(1); err != nil {
+		if c.crs > 0 && err == io.EOF {
+			c.due, c.crs = c.crs, 0
+			return
 		}
-		c.out = c.buf
+		c.err = err
 		return
 	}
 	chunk, _ := c.r.Peek(c.r.Buffered())
+	read := 0
 	for _, b := range chunk {
+		if c.crs > lineEnds && b != '\r' && b != '\n' {
+			c.due, c.crs = c.crs, 0
+			break
+		}
+		read++
 		switch {
 		case b == '\r':
 			c.crs++
@@ -69,8 +86,7 @@ func (c *crlfReader) next() {
 		}
 		c.buf = append(c.buf, b)
 	}
-	c.r.Discard(len(chunk))
-	c.out = c.buf
+	c.r.Discard(read)
 }
 
 func (c *crlfReader) lines(n int) {

@@ -34,6 +34,23 @@ func TestWireForm(t *testing.T) {
 	}
 }
 
+// TestWireFormCRs: a message of CRs alone is not held in memory.
+func TestWireFormCRs(t *testing.T) {
+	for text, want := range map[string]int{"b": 2*many + 1, "\n": 2, "": 2 * many} {
+		c := wireForm("id", strings.NewReader(strings.Repeat("\r", many)+text), false).(*crlfReader)
+		got, err := io.ReadAll(c)
+		if err != nil || len(got) != want+len("X-Poplin-Id: id\r\n") || strings.HasSuffix(string(got), "\nb") != (text == "b") {
+			t.Errorf("CRs and %q give %d octets, error %v, want %d", text, len(got), err, want)
+		}
+		if cap(c.buf) > 256<<10 {
+			t.Errorf("CRs and %q: %d octets are held", text, cap(c.buf))
+		}
+	}
+}
+
+// many is more than is converted at once.
+const many = 1 << 20
+
 // FuzzWireForm: nothing on the wire can be taken for a line end but CRLF, and
 // the pieces in which a message comes do not matter.
 func FuzzWireForm(f *testing.F) {
