@@ -111,16 +111,51 @@ func complete(m gosasl.Client) error {
 	return nil
 }
 
-// hidden gives an error of a login without the secret, which a server may have
-// sent back, plain or in base64.
-func hidden(err error, secret string) error {
-	text := strings.ReplaceAll(err.Error(), secret, "[...]")
-	words := strings.Split(text, " ")
-	for i, word := range words {
-		decoded, wrong := base64.StdEncoding.DecodeString(word)
-		if wrong == nil && strings.Contains(string(decoded), secret) {
-			words[i] = "[...]"
+// refusedLogin is the error of a login that the server refused, without the
+// secret, which it may have sent back: plain, or in base64, in whole or in part.
+func refusedLogin(user, secret string, err error) error {
+	text := err.Error()
+	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(secret)
+	for _, form := range []string{quoted, secret, pop3.Sanitize(secret)} {
+		text = strings.ReplaceAll(text, form, "[...]")
+	}
+	if reveals(text, secret) {
+		text = "the server refuses it, in words that hold the password or token"
+	}
+	return errors.New("login as " + pop3.Sanitize(user+": "+text))
+}
+
+// echo is how many octets of a secret are enough to know it by, where a server
+// cuts what it sends back.
+const echo = 12
+
+// reveals tells whether a text holds a secret, or its beginning. In base64 that
+// may begin anywhere, and go on in another line.
+func reveals(text, secret string) bool {
+	secret = secret[:min(len(secret), echo)]
+	if strings.Contains(text, secret) {
+		return true
+	}
+	digits := strings.Map(func(r rune) rune {
+		switch {
+		case r == '-':
+			return '+'
+		case r == '_':
+			return '/'
+		case r == '+', r == '/', r >= '0' && r <= '9', r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z':
+			return r
+		}
+		return -1
+	}, text)
+	for at := range min(4, len(digits)) {
+		part := digits[at:]
+		if len(part)%4 == 1 {
+			part = part[:len(part)-1]
+		}
+		decoded, _ := base64.RawStdEncoding.DecodeString(part)
+		if strings.Contains(string(decoded), secret) {
+			return true
 		}
 	}
-	return errors.New(pop3.Sanitize(strings.Join(words, " ")))
+	return false
 }

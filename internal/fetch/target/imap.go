@@ -219,7 +219,7 @@ func (t *IMAP) login(ctx context.Context, c *conn, state *tls.ConnectionState) e
 		return err
 	}
 	if err != nil {
-		err = hidden(fmt.Errorf("login as %s: %w", t.opts.User, plain(err)), secret)
+		err = refusedLogin(t.opts.User, secret, plain(err))
 	}
 	return err
 }

@@ -225,7 +225,7 @@ func (s *SMTP) login(ctx context.Context, c *conn, state *tls.ConnectionState) e
 		return err
 	}
 	if err := s.client.Auth(m); err != nil {
-		return hidden(fmt.Errorf("login as %s: %w", s.opts.User, said(err)), secret)
+		return refusedLogin(s.opts.User, secret, said(err))
 	}
 	return complete(m)
 }
