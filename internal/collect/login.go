@@ -134,8 +134,10 @@ const targetLogin = "target:"
 func tokenFolder(journals string) string { return filepath.Join(filepath.Dir(journals), "oauth") }
 
 // environment gives the environment of commands: without the passwords in it.
+// One that is named for all accounts or targets counts where none of them has it
+// too: a target of one line is in no table.
 func environment(cfg *config.Config) []string {
-	var hidden []string
+	hidden := []string{cfg.Fetch.PasswordEnv, cfg.Target.PasswordEnv}
 	for _, a := range cfg.Fetch.Accounts {
 		hidden = append(hidden, a.PasswordEnv)
 	}
