@@ -45,8 +45,8 @@ type CommandOptions struct {
 // the time being up mean that it may later. 126 and 127 are the shell's, for a
 // command that cannot be run: then no message is tried.
 //
-// A command whose end a run did not see is run again for the same message: what
-// it does should be harmless the second time, by the id.
+// A command whose end a run did not see is run again for the same message, when
+// it has ended: what it does should be harmless the second time, by the id.
 type Command struct {
 	staging
 	opts CommandOptions
@@ -138,6 +138,11 @@ func (c *Command) run(ctx context.Context, m *Message) error {
 		return err
 	}
 	defer f.Close()
+	alone, err := c.alone(ctx, m.ID)
+	if err != nil {
+		return err
+	}
+	defer release(alone)
 	e, err := readEnvelope(io.NewSectionReader(f, 0, m.Octets))
 	if err != nil {
 		return err
@@ -159,6 +164,7 @@ func (c *Command) run(ctx context.Context, m *Message) error {
 	cmd.Env = append(c.opts.Env[:len(c.opts.Env):len(c.opts.Env)], "POPLIN_ACCOUNT="+c.opts.Account, "POPLIN_ID="+m.ID,
 		fmt.Sprint("POPLIN_OCTETS=", m.Octets), "POPLIN_SENDER="+e.sender)
 	cmd.Stdin, cmd.Stderr = in, said
+	cmd.ExtraFiles = append(make([]*os.File, lockFile-3), alone)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = pipeGrace
 	if err := cmd.Start(); err != nil {
