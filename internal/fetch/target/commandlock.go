@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -23,9 +25,8 @@ const (
 // this process is killed. Without that a script that looks whether there is a
 // ticket would find none, while the one before it is making it.
 func (c *Command) alone(ctx context.Context, id string) (*os.File, error) {
-	// Of its own, so that whoever reads it takes nothing from the feeder; and to
-	// be written, since over NFS nothing else is locked.
-	f, err := os.OpenFile(c.path(id), os.O_RDWR|syscall.O_NOFOLLOW, 0)
+	// Not the message, which is staged anew where a run gives up waiting.
+	f, err := os.OpenFile(c.lockPath(id), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -50,8 +51,34 @@ func (c *Command) alone(ctx context.Context, id string) (*os.File, error) {
 	}
 }
 
+func (c *Command) lockPath(id string) string { return c.path(id + lockMark) }
+
+// lockMark stands behind the id in the name of a lock.
+const lockMark = ".lock"
+
 // release gives the lock up, for processes too that the command has left.
 func release(f *os.File) {
+	os.Remove(f.Name())
 	syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
 	f.Close()
+}
+
+// Sweep implements Target. Locks of runs that were killed go too, when nobody
+// has them.
+func (c *Command) Sweep(keep func(id string) bool) {
+	c.staging.Sweep(keep)
+	names, _ := c.fs.Names(c.dir)
+	for _, name := range names {
+		if !strings.HasSuffix(name, lockMark+c.suffix) {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(c.dir, name), os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			os.Remove(f.Name())
+		}
+		f.Close()
+	}
 }

@@ -58,16 +58,35 @@ func TestCommandKilled(t *testing.T) {
 	run.Process.Kill()
 	run.Wait()
 
-	m := &Message{ID: id(0), Octets: 4}
-	got := verdict(gated(t, dir, 300*time.Millisecond).Deliver(t.Context(), []*Message{m})[0])
-	if !strings.HasPrefix(got, "temporary: a command that an earlier run began") || log() != "begin\n" {
-		t.Errorf("beside the command: %q, and there came %q", got, log())
+	// Whether the message is that which was staged then, or has come anew.
+	for _, anew := range []bool{false, true} {
+		c := gated(t, dir, 300*time.Millisecond)
+		c.Sweep(func(string) bool { return true })
+		batch := []*Message{{ID: id(0), Octets: 4}}
+		if anew {
+			c.Discard(id(0))
+			batch, _ = prepared(t, c, "one\n")
+		}
+		got := verdict(c.Deliver(t.Context(), batch)[0])
+		if !strings.HasPrefix(got, "temporary: a command that an earlier run began") || log() != "begin\n" {
+			t.Errorf("beside the command, anew %v: %q, and there came %q", anew, got, log())
+		}
 	}
 	if _, err := gate.WriteString("1\n2\n"); err != nil {
 		t.Fatal(err)
 	}
-	if err := gated(t, dir, time.Minute).Deliver(t.Context(), []*Message{m})[0]; err != nil || log() != "begin\nend\nbegin\nend\n" {
+	c := gated(t, dir, time.Minute)
+	if err := c.Deliver(t.Context(), []*Message{{ID: id(0), Octets: 4}})[0]; err != nil || log() != "begin\nend\nbegin\nend\n" {
 		t.Errorf("behind the command: %v, and there came %q", err, log())
+	}
+	c.Discard(id(0))
+	if left := files(t, filepath.Join(dir, "staging")); len(left) != 0 {
+		t.Errorf("%d files are left in the staging", len(left))
+	}
+	write(t, c.lockPath(id(1)), "")
+	c.Sweep(func(string) bool { return true })
+	if left := files(t, filepath.Join(dir, "staging")); len(left) != 0 {
+		t.Error("a lock that nobody has is left")
 	}
 }
 
