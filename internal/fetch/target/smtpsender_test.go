@@ -7,9 +7,10 @@ import (
 )
 
 // TestSMTPSenderRefused: a refusal without a status is about the sender where
-// the server takes the recipient from nobody.
+// the server takes the recipient from nobody; an address that it cannot read is
+// that of nobody.
 func TestSMTPSenderRefused(t *testing.T) {
-	const spam, fine = "Return-Path: <spam@example.net>\n\n", "Return-Path: <anna@example.org>\n\n"
+	const spam, fine = "Return-Path: <spam@example.net>\n", "Return-Path: <anna@example.org>\n"
 	for name, tt := range map[string]struct {
 		replies map[string]string // to the verb and the sender; else 250
 		texts   []string
@@ -24,6 +25,13 @@ func TestSMTPSenderRefused(t *testing.T) {
 			[]string{spam, fine}, []string{"down: the server says: 550 5.1.1 no such user", "down: the server says: 550 5.1.1 no such user"}, 1},
 		"nobody at MAIL too": {map[string]string{"RCPT spam@example.net": "550 no", "MAIL ": "550 not from nobody"},
 			[]string{spam}, []string{"down: the server says: 550 no"}, 1},
+		"the address of the sender": {map[string]string{"MAIL spam@example.net": "501 bad address"}, []string{spam, fine}, []string{"", ""}, 2},
+		"with a status":             {map[string]string{"MAIL spam@example.net": "501 5.5.4 bad address"}, []string{spam, fine}, []string{"", ""}, 2},
+		"with its own status":       {map[string]string{"MAIL spam@example.net": "550 5.1.7 bad address"}, []string{spam, fine}, []string{"", ""}, 2},
+		"the sender at MAIL": {map[string]string{"MAIL spam@example.net": "553 5.1.8 no such domain"},
+			[]string{spam, fine}, []string{"permanent: the server says: 553 5.1.8 no such domain", ""}, 1},
+		"the address, and nobody": {map[string]string{"MAIL spam@example.net": "501 bad address", "MAIL ": "550 not from nobody"},
+			[]string{spam, fine}, []string{"permanent: the server says: 501 bad address", ""}, 1},
 	} {
 		for _, lmtp := range []bool{false, true} {
 			rcpts := 0

@@ -86,11 +86,18 @@ func (s *SMTP) transact(sender string, octets int64, message io.Reader) error {
 
 // address says who sends, and to whom.
 func (s *SMTP) address(sender string, octets int64) error {
-	if err := s.from(sender, octets); err != nil {
+	err := s.from(sender, octets)
+	var e *smtp.SMTPError
+	if s.opts.Sender == "" && sender != "" && errors.As(err, &e) && badSender(e) {
+		sender = "" // the message tells it nonetheless
+		if s.from(sender, octets) == nil {
+			err = nil
+		}
+	}
+	if err != nil {
 		return refusal(err, toMail)
 	}
-	err := s.client.Rcpt(s.opts.Recipient, nil)
-	var e *smtp.SMTPError
+	err = s.client.Rcpt(s.opts.Recipient, nil)
 	if sender == "" || !errors.As(err, &e) || !vague(e) {
 		return refusal(err, toRcpt)
 	}
@@ -136,6 +143,13 @@ func refusal(err error, to step) error {
 		return said(err)
 	}
 	return &Refusal{Permanent: e.Code >= 500, Reason: said(err).Error()}
+}
+
+// badSender tells that a server cannot read the sender's address, as opposed to
+// one that wants nothing from there.
+func badSender(e *smtp.SMTPError) bool {
+	status := e.EnhancedCode
+	return status == smtp.EnhancedCode{5, 1, 7} || status[0] != 5 && (e.Code == 501 || e.Code == 553) || e.Code == 501 && status[1] == 5
 }
 
 // badRecipient tells by RFC 3463 section 3.2 whether a refusal of the recipient
