@@ -48,8 +48,9 @@ type SMTP struct {
 	opts SMTPOptions
 
 	held
-	client *smtp.Client // nil: not connected
-	conn   *conn
+	client  *smtp.Client // nil: not connected
+	conn    *conn
+	carried bool // the connection had a message already
 }
 
 // OpenSMTP makes the target. It does not connect yet.
@@ -119,15 +120,26 @@ func (s *SMTP) Deliver(ctx context.Context, batch []*Message) []error {
 		if errs[i] = cmp.Or(down, ctx.Err()); errs[i] != nil {
 			continue
 		}
-		err := s.connect(ctx)
-		if err == nil {
-			err = s.deliver(ctx, m)
+		err := s.attempt(ctx, m)
+		// Some servers end each session after a number of messages.
+		if errors.As(err, new(*endedEarly)) && ctx.Err() == nil {
+			err = s.attempt(ctx, m)
 		}
 		if errs[i] = err; err != nil && !errors.As(err, new(*Refusal)) {
 			down = err
 		}
 	}
 	return errs
+}
+
+// attempt sends one message, on the connection that there is or a new one.
+func (s *SMTP) attempt(ctx context.Context, m *Message) error {
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	err := s.deliver(ctx, m)
+	s.carried = true
+	return err
 }
 
 // connect sees to it that there is a connection.
@@ -151,7 +163,7 @@ func (s *SMTP) connect(ctx context.Context) error {
 		s.client = nil
 		return err
 	}
-	s.conn, s.used = c, time.Now()
+	s.conn, s.used, s.carried = c, time.Now(), false
 	return nil
 }
 

@@ -95,6 +95,46 @@ func TestSMTPReplies(t *testing.T) {
 	}
 }
 
+// TestSMTPSessionEnds: a server that takes some messages in a session gets the
+// others in more sessions, and one that takes none is down.
+func TestSMTPSessionEnds(t *testing.T) {
+	for _, at := range []string{"MAIL", "RCPT", "DATA"} {
+		for _, reply := range []string{"421 4.7.0 enough for now", ""} {
+			for most, want := range map[int]int{1: 5, 2: 3, 0: 1} {
+				var sessions, taken atomic.Int32
+				server := newScript(t, "tcp", "127.0.0.1:0", func(p *peer) {
+					sessions.Add(1)
+					p.say("220 mx")
+					had := 0
+					for line := p.hear(); line != ""; line = p.hear() {
+						switch {
+						case strings.HasPrefix(line, at) && had == most:
+							if reply != "" {
+								p.say(reply)
+							}
+							return
+						case line == "DATA":
+							p.say("354 go")
+							for line != "." && line != "" {
+								line = p.hear()
+							}
+							had++
+							taken.Add(1)
+						}
+						p.say("250 fine")
+					}
+				})
+				s := openSMTP(t, SMTPOptions{ServerOptions: ServerOptions{Address: server.addr, Security: Insecure}, Recipient: "a@b", Staging: t.TempDir()})
+				batch, _ := prepared(t, s, "one\n", "two\n", "three\n", "four\n", "five\n")
+				err := errors.Join(s.Deliver(t.Context(), batch)...)
+				if (err != nil) != (most == 0) || taken.Load() != int32(min(5, 5*most)) || int(sessions.Load()) != want {
+					t.Errorf("%q to %s behind %d messages: %d taken in %d sessions, %v", reply, at, most, taken.Load(), sessions.Load(), err)
+				}
+			}
+		}
+	}
+}
+
 // verdict gives an error as text.
 func verdict(err error) string {
 	var refused *Refusal

@@ -71,17 +71,33 @@ func ascii(text string) bool {
 // transact is one mail transaction.
 func (s *SMTP) transact(sender string, octets int64, message io.Reader) error {
 	if err := s.address(sender, octets); err != nil {
-		return err
+		return s.early(err)
 	}
 	w, err := s.client.Data()
 	if err != nil {
-		return refusal(err, toData)
+		return s.early(refusal(err, toData))
 	}
 	// A message that could not be read or sent to its end must not be ended.
 	if _, err := io.Copy(w, message); err != nil {
 		return err
 	}
 	return refusal(w.Close(), toData)
+}
+
+// endedEarly says that a connection on which messages have gone before ended
+// between two: the server has nothing of the next.
+type endedEarly struct{ error }
+
+// Unwrap gives how it ended.
+func (e *endedEarly) Unwrap() error { return e.error }
+
+// early tells an error before the message itself from others. Whatever is wrong
+// shows again on a new connection, if it was not the end of this one.
+func (s *SMTP) early(err error) error {
+	if !s.carried || errors.As(err, new(*Refusal)) {
+		return err
+	}
+	return &endedEarly{err}
 }
 
 // address says who sends, and to whom.
