@@ -186,7 +186,10 @@ func TestSlowListing(t *testing.T) {
 		b := newBox(t, bucket.Options{Timeout: 10 * time.Minute})
 		m := b.open(b.other)
 		defer m.Close()
-		slow := &slowList{b.gateway, 2 * bucket.DefaultLease}
+		// The lock is about to be renewed; the reply comes before the other
+		// node's own lease is over.
+		time.Sleep(bucket.DefaultLease/3 - time.Second)
+		slow := &slowList{b.gateway, 100 * time.Second}
 		s := newStore(t, bucket.Options{Engine: slow, Bucket: "mail", Timeout: 10 * time.Minute, Lease: bucket.DefaultLease})
 		if other, err := s.Open(t.Context(), user); err == nil {
 			other.Close()
