@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/poplin-mail/poplin/internal/collect"
@@ -128,15 +129,16 @@ func (c *fetchRunCmd) options() fetch.Options {
 		UIDs: map[string]fetch.UIDs{"stop": fetch.StopUIDs, "match": fetch.MatchUIDs, "new": fetch.NewUIDs}[c.UIDs]}
 }
 
-// verdict gives the exit code: somebody must mend something, or all that failed
-// may go well next time.
+// verdict gives the exit code: somebody must mend something, which a message
+// that is given up wants too, or all that failed may go well next time.
 func verdict(results []collect.Result) error {
 	code := exitOK
 	for _, r := range results {
+		givenUp := len(r.GivenUp) > 0 || slices.ContainsFunc(r.Failed, func(f fetch.FailedMessage) bool { return f.GivenUp })
 		switch {
-		case r.Err != nil && !r.Temporary:
+		case r.Err != nil && !r.Temporary, givenUp:
 			code = exitFailure
-		case (r.Err != nil || len(r.Failed) > 0) && code == exitOK:
+		case (r.Err != nil || len(r.Failed) > 0 || len(r.Waiting) > 0) && code == exitOK:
 			code = exitTryAgain
 		}
 	}

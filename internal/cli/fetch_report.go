@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -23,6 +24,8 @@ type fetchReport struct {
 	t *terminal
 	p palette
 
+	left map[string][2]int // by account: the messages given up and put off that were told
+
 	mu   sync.Mutex
 	json *json.Encoder // nil: for people
 	bars *mpb.Progress // nil: no terminal
@@ -31,7 +34,7 @@ type fetchReport struct {
 }
 
 func newFetchReport(c *fetchRunCmd, t *terminal, jobs []*collect.Job) *fetchReport {
-	r := &fetchReport{c: c, t: t, p: paletteFor(t.out), stop: make(chan struct{})}
+	r := &fetchReport{c: c, t: t, p: paletteFor(t.out), stop: make(chan struct{}), left: make(map[string][2]int)}
 	switch {
 	case c.JSON:
 		r.json = json.NewEncoder(t.out)
@@ -132,16 +135,9 @@ func (r *fetchReport) print(name string, result collect.Result) {
 		fmt.Fprintf(r.t.out, "%s %s\n", r.p.bold(name+":"), summaryLine(result))
 	}
 	for _, f := range result.Failed {
-		if f.UID == "" { // the reason says which one it is
-			fmt.Fprintf(r.t.err, "poplin: %s: %s\n", name, pop3.Sanitize(f.Reason))
-			continue
-		}
-		where := f.Target
-		if where == "" {
-			where = "the server"
-		}
-		fmt.Fprintf(r.t.err, "poplin: %s: message %s, %s: %s\n", name, f.UID, pop3.Sanitize(where), pop3.Sanitize(f.Reason))
+		r.failed(name, f)
 	}
+	r.leftOut(name, result)
 	for _, w := range result.Warnings {
 		if !r.c.Quiet {
 			fmt.Fprintf(r.t.err, "poplin: %s: warning: %s\n", name, pop3.Sanitize(w))
@@ -151,6 +147,45 @@ func (r *fetchReport) print(name string, result collect.Result) {
 		for line := range strings.Lines(result.Error) {
 			fmt.Fprintf(r.t.err, "poplin: %s: %s\n", name, pop3.Sanitize(strings.TrimSpace(line)))
 		}
+	}
+}
+
+// failed prints why a message is not delivered.
+func (r *fetchReport) failed(name string, f fetch.FailedMessage) {
+	text := pop3.Sanitize(f.Reason)
+	if f.UID != "" { // otherwise the reason says which one it is
+		text = fmt.Sprintf("message %s, %s: %s", f.UID, pop3.Sanitize(cmp.Or(f.Target, "the server")), text)
+	}
+	if f.GivenUp {
+		text += "; it is given up: --retry has it tried again"
+	}
+	fmt.Fprintf(r.t.err, "poplin: %s: %s\n", name, text)
+}
+
+// mostNamed is how many messages that were given up are named.
+const mostNamed = 10
+
+// leftOut prints what was not tried in this run. A daemon says it when it
+// changes.
+func (r *fetchReport) leftOut(name string, result collect.Result) {
+	if result.Report == nil {
+		return
+	}
+	counts := [2]int{len(result.GivenUp), len(result.Waiting)}
+	if r.c.Daemon && r.left[name] == counts {
+		return
+	}
+	r.left[name] = counts
+	for _, f := range result.GivenUp[:min(len(result.GivenUp), mostNamed)] {
+		r.failed(name, f)
+	}
+	if n := counts[0] - mostNamed; n > 0 {
+		fmt.Fprintf(r.t.err, "poplin: %s: %s more are given up\n", name, counted(n, "message"))
+	}
+	if counts[1] > 0 {
+		f := result.Waiting[0]
+		fmt.Fprintf(r.t.err, "poplin: %s: %s put off, and tried again within a day; message %s, %s: %s\n", name, counted(counts[1], "message"), f.UID,
+			pop3.Sanitize(cmp.Or(f.Target, "the server")), pop3.Sanitize(f.Reason))
 	}
 }
 

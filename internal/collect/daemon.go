@@ -1,7 +1,9 @@
 package collect
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os/exec"
 	"slices"
@@ -76,15 +78,36 @@ func pause(interval time.Duration, failures int) time.Duration {
 	return wait + rand.N(wait/10+1)
 }
 
-// hook runs the command of the user's that goes with what came of an account.
+// hook runs the commands of the user's that go with what came of an account.
 func (c *Collector) hook(ctx context.Context, j *Job, r Result) {
-	command, extra := "", ""
-	switch {
-	case r.Err != nil && !r.Temporary:
-		command, extra = j.Config.OnError, "POPLIN_ERROR="+r.Error
-	case r.Report != nil && r.Delivered > 0:
-		command, extra = j.Config.OnNew, "POPLIN_COUNT="+strconv.Itoa(r.Delivered)
+	if wrong := r.wrong(); wrong != "" {
+		c.command(ctx, j, j.Config.OnError, "POPLIN_ERROR="+wrong)
 	}
+	if r.Report != nil && r.Delivered > 0 && (r.Err == nil || r.Temporary) {
+		c.command(ctx, j, j.Config.OnNew, "POPLIN_COUNT="+strconv.Itoa(r.Delivered))
+	}
+}
+
+// wrong says what somebody must mend that was not so before, or stops the
+// account; empty where there is no such thing. A message is told of once, when
+// it is given up.
+func (r Result) wrong() string {
+	if r.Err != nil && !r.Temporary {
+		return r.Error
+	}
+	if r.Report == nil {
+		return ""
+	}
+	i := slices.IndexFunc(r.Failed, func(f fetch.FailedMessage) bool { return f.GivenUp })
+	if i < 0 {
+		return ""
+	}
+	f := r.Failed[i]
+	return fmt.Sprintf("message %s is given up: %s: %s", f.UID, cmp.Or(f.Target, "the server"), f.Reason)
+}
+
+// command runs a command of the user's.
+func (c *Collector) command(ctx context.Context, j *Job, command, extra string) {
 	if command == "" || ctx.Err() != nil {
 		return
 	}

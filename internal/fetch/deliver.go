@@ -255,12 +255,12 @@ func (w *worker) refused(p parcel, err error, records []journal.Record) []journa
 	if errors.Is(err, context.Canceled) {
 		return records // nothing is wrong with the target
 	}
-	if !isRefusal(err) {
+	var refusal *target.Refusal
+	if !errors.As(err, &refusal) {
 		w.fall(err)
 		return records
 	}
-	w.d.run.note(p.order, w.name(), err.Error())
-	return append(records, journal.Failed{Key: p.Key, Target: w.name(), Reason: err.Error(), At: time.Now()})
+	return append(records, w.d.run.failure(p.Key, w.name(), err.Error(), !refusal.Permanent))
 }
 
 func isRefusal(err error) bool {

@@ -58,12 +58,12 @@ func (r *run) named(items []item) []item {
 			return false
 		}
 		if nameless++; nameless <= mostNamed {
-			r.note(order{item: it}, "", fmt.Sprintf("message %d has a unique-id that is empty, longer than %d octets or not printable, so that it could not be known again: it is left on the server", it.number, pop3.MaxUID))
+			r.note(it.Key, "", fmt.Sprintf("message %d has a unique-id that is empty, longer than %d octets or not printable, so that it could not be known again: it is left on the server", it.number, pop3.MaxUID), 1, false)
 		}
 		return true
 	})
 	if nameless > mostNamed {
-		r.note(order{}, "", fmt.Sprintf("%d more messages have such unique-ids", nameless-mostNamed))
+		r.note(journal.Key{}, "", fmt.Sprintf("%d more messages have such unique-ids", nameless-mostNamed), 1, false)
 	}
 	return items
 }

@@ -14,9 +14,15 @@ type Report struct {
 	Octets    int64           `json:"octets"`    // of these
 	Delivered int             `json:"delivered"` // in all targets, of these and of earlier ones
 	Deleted   int             `json:"deleted"`   // on the server, as it has confirmed
-	Skipped   int             `json:"skipped"`   // too large, or failed too often
+	Skipped   int             `json:"skipped"`   // too large, failed too often, or are tried later
 	Failed    []FailedMessage `json:"failed,omitempty"`
-	Down      []string        `json:"down,omitempty"` // targets, with the reason
+
+	// GivenUp and Waiting are messages that failed in earlier runs and were not
+	// tried in this one: those of GivenUp never are, unless somebody wants it.
+	GivenUp []FailedMessage `json:"given_up,omitempty"`
+	Waiting []FailedMessage `json:"waiting,omitempty"`
+
+	Down []string `json:"down,omitempty"` // targets, with the reason
 
 	// Warnings are of what is odd and harms nothing; of many alike, some.
 	Warnings []string `json:"warnings,omitempty"`
@@ -33,6 +39,9 @@ type FailedMessage struct {
 	Target string `json:"target,omitempty"` // empty: the server does not give it
 	Reason string `json:"reason"`
 	Count  int    `json:"count"` // how often
+
+	// GivenUp says that no later run tries it, unless somebody wants it.
+	GivenUp bool `json:"given_up,omitempty"`
 }
 
 // Step is what would be done with a message.

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -53,27 +54,36 @@ func (r *run) order(it item) (o order, why string) {
 		generation, o.cuts = e.Generation, e.Failed(connection)
 		for i, name := range r.names {
 			begun := slices.ContainsFunc(e.Intents, func(in journal.Intent) bool { return in.Target == name })
+			if e.Done(name) || begun {
+				continue
+			}
+			f := e.Failure(name)
+			turn := r.turn(f)
+			r.leftOut(it, f, turn)
 			switch {
-			case e.Done(name) || r.down[i] != nil || begun:
-			case !r.opts.Retry && e.Failed(name) >= tries:
-				why = "it failed too often"
-			default:
+			case turn == never:
+				why = whyGivenUp
+			case turn == later:
+				why = cmp.Or(why, whyWaiting)
+			case r.down[i] == nil:
 				o.to = append(o.to, i)
 			}
 		}
-		if !r.opts.Retry && e.Failed("") >= tries {
-			why = "the server fails to give it"
+		if len(o.to) > 0 {
+			why = "" // others want it
 		}
-		if n := e.Failed(oversize); n > 0 && !r.opts.Retry && len(o.to) > 0 {
+		if f := e.Failure(""); len(o.to) > 0 && r.turn(f) != now {
+			why = whyServer
+			r.leftOut(it, f, r.turn(f))
+		}
+		if f := e.Failure(oversize); f.Count > 0 && !r.opts.Retry && len(o.to) > 0 {
 			o.over = true
-			if !r.HeaderOnly || r.MaxMessage == 0 || n >= tries {
-				why = "it is larger than the server says; --retry has it tried again"
+			if !r.HeaderOnly || r.MaxMessage == 0 || f.Count >= tries {
+				why = whySize
+				r.leftOut(it, f, never)
 			}
 		}
 	})
-	if len(o.to) > 0 && why == "it failed too often" {
-		why = "" // others want it
-	}
 	o.id = id(r.journal.Key(), r.Name, it.Key, generation, it.size)
 	return o, why
 }
@@ -176,7 +186,7 @@ func (r *run) chunk(ctx context.Context, d *delivery, orders []order) error {
 		var refused *pop3client.MessageError
 		switch {
 		case errors.As(err, &refused):
-			err = r.failed(*at[refused.Number], "", refused.Error())
+			err = r.failed(*at[refused.Number], "", refused)
 		case err == nil:
 			if err = d.take(*at[m.Number], m, false); err != nil {
 				err = r.cutIn(ctx, *at[m.Number], err)
@@ -197,7 +207,7 @@ const connection = "connection"
 // cutIn notes a message in which the session broke, and gives the error.
 func (r *run) cutIn(ctx context.Context, o order, err error) error {
 	if errors.Is(err, errOversize) {
-		return errors.Join(err, r.failed(o, oversize, err.Error()))
+		return errors.Join(err, r.failed(o, oversize, err))
 	}
 	if ctx.Err() == nil {
 		r.write(journal.Failed{Key: o.Key, Target: connection, Reason: err.Error(), At: time.Now()}) // the session's own error is what is told
@@ -209,7 +219,7 @@ func (r *run) cutIn(ctx context.Context, o order, err error) error {
 func (r *run) top(ctx context.Context, d *delivery, o order) error {
 	m, err := r.client.Top(ctx, o.number, 0)
 	if refusal(err) {
-		return r.failed(o, "", err.Error())
+		return r.failed(o, "", err)
 	} else if err != nil {
 		return err
 	}
@@ -222,21 +232,21 @@ func (r *run) top(ctx context.Context, d *delivery, o order) error {
 	return nil
 }
 
-// failed notes that a message is not delivered.
-func (r *run) failed(o order, targetName, reason string) error {
-	r.note(o, targetName, reason)
-	return r.write(journal.Failed{Key: o.Key, Target: targetName, Reason: reason, At: time.Now()})
+// failed notes that the server does not give a message as it should.
+func (r *run) failed(o order, what string, why error) error {
+	var refused *pop3.Error
+	return r.write(r.failure(o.Key, what, why.Error(), errors.As(why, &refused) && refused.Temporary()))
 }
 
 // note tells of a message that is not delivered.
-func (r *run) note(o order, targetName, reason string) {
+func (r *run) note(k journal.Key, targetName, reason string, count int, givenUp bool) {
 	if targetName == oversize {
 		targetName = "" // it is the server's doing
 	}
 	r.telling.Lock()
-	r.report.Failed = append(r.report.Failed, FailedMessage{UID: o.UID, Target: targetName, Reason: reason})
+	r.report.Failed = append(r.report.Failed, FailedMessage{UID: k.UID, Target: targetName, Reason: reason, Count: count, GivenUp: givenUp})
 	r.telling.Unlock()
-	r.tell(Event{Kind: Failed, UID: o.UID, Target: targetName, Text: reason})
+	r.tell(Event{Kind: Failed, UID: k.UID, Target: targetName, Text: reason})
 }
 
 // refusal tells a negative reply from what breaks a session.

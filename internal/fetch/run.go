@@ -30,6 +30,7 @@ type run struct {
 	client  *pop3client.Client
 	report  *Report
 	came    []arrival // in this session
+	left    map[leaving]bool
 	begun   time.Time
 	telling sync.Mutex // events, and what workers add to the report
 }
@@ -191,7 +192,7 @@ func (r *run) settle(ctx context.Context, t target.Target, intent journal.Intent
 	var record journal.Record
 	switch {
 	case errors.As(err, &refusal):
-		record = journal.Failed{Key: intent.Key, Target: intent.Target, Reason: refusal.Reason, At: time.Now()}
+		record = r.failure(intent.Key, intent.Target, refusal.Reason, !refusal.Permanent)
 	case err != nil:
 		return err
 	case outcome == target.Delivered:

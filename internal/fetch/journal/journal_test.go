@@ -22,9 +22,9 @@ var all = []Record{
 	Done{Key{"a", 0}, "maildir:/m x", Fact{100, "beef", false}, at},
 	Intent{Key{"a", 1}, "mbox:/m", "01ff", 5, "abce", "", Fact{-1, "", true}},
 	Undone{Key{"a", 1}, "mbox:/m"},
-	Failed{Key{`"b`, 0}, "mbox:/m", "too\nlarge", at},
-	Failed{Key{`"b`, 0}, "mbox:/m", "larger", at},
-	Failed{Key{"c", 0}, "", "-ERR no", at},
+	Failed{Key{`"b`, 0}, "mbox:/m", "too\nlarge", at, false},
+	Failed{Key{`"b`, 0}, "mbox:/m", "larger", at, false},
+	Failed{Key{"c", 0}, "", "-ERR no", at, false},
 	Forgiven{Key{"c", 0}},
 	Done{Key{"d", 0}, "mbox:/m", Fact{7, "cafe", true}, at},
 	Marked{Key{"d", 0}},
@@ -38,18 +38,22 @@ var all = []Record{
 	Done{Key{"g", 0}, "maildir:/m x", Fact{7, "aaaa", false}, at},
 	Moved{Key{"g", 0}, Key{"h", 2}},
 	Intent{Key{"i", 0}, "mbox:/m", "02ff", 5, "abce", "12", Fact{4, "", false}},
+	Failed{Key{"j", 0}, "mbox:/m", "ugly", at, false},
+	Failed{Key{"j", 0}, "mbox:/m", "full", at, true}, // counted apart
+	Failed{Key{"j", 0}, "mbox:/m", "full", at, true},
 }
 
 // want is what they come to.
 const want = `a 0: done maildir:/m x, {100 beef false}
 a 1: {0  false}
-"b 0: {0  false}, failed {mbox:/m larger 2 2026-11-28 10:00:00 +0000 UTC}
+"b 0: {0  false}, failed {mbox:/m larger 2 2026-11-28 10:00:00 +0000 UTC false}
 c 0: {0  false}
 d 0: done mbox:/m, {7 cafe true}, marked, gone 2026-11-28 10:00:00 +0000 UTC
 e 0: done mbox:/m, {9 cafe false}
 f 0: {0  false}, generation 1
 h 2: done maildir:/m x, {7 aaaa false}
 i 0: {0  false}, intent {{i 0} mbox:/m 02ff 5 abce 12 {4  false}}
+j 0: {0  false}, failed {mbox:/m full 2 2026-11-28 10:00:00 +0000 UTC true}
 `
 
 // told writes down what a journal knows.

@@ -59,9 +59,10 @@ type Undone struct {
 // not take it. It counts.
 type Failed struct {
 	Key
-	Target string // empty: the server does not give it
-	Reason string
-	At     time.Time
+	Target  string // empty: the server does not give it
+	Reason  string
+	At      time.Time
+	Passing bool // it may go well later, with nobody doing anything
 }
 
 // Forgiven has a message that failed tried again as if it never had.
@@ -122,7 +123,11 @@ func (r Undone) append(to []byte) []byte {
 }
 
 func (r Failed) append(to []byte) []byte {
-	return fmt.Appendf(r.Key.append(to, "failed"), " %s %s %s\n", strconv.Quote(r.Target), strconv.Quote(r.Reason), r.At.UTC().Format(when))
+	to = fmt.Appendf(r.Key.append(to, "failed"), " %s %s %s", strconv.Quote(r.Target), strconv.Quote(r.Reason), r.At.UTC().Format(when))
+	if r.Passing {
+		to = append(to, " passing"...)
+	}
+	return append(to, '\n')
 }
 
 func (r Gone) append(to []byte) []byte {
@@ -202,6 +207,15 @@ func (f *fields) key() Key {
 
 func (f *fields) fact() Fact { return Fact{f.number(), f.word(), f.word() == "true"} }
 
+// mark reads a word that may stand at the end of a line.
+func (f *fields) mark(word string) bool {
+	if f.err != nil || f.rest != word {
+		return false
+	}
+	f.rest = ""
+	return true
+}
+
 // parse reads a line.
 func parse(line []byte) (Record, error) {
 	f := &fields{rest: string(line)}
@@ -216,7 +230,7 @@ func parse(line []byte) (Record, error) {
 	case "undone":
 		r = Undone{k, f.word()}
 	case "failed":
-		r = Failed{k, f.word(), f.word(), f.time()}
+		r = Failed{k, f.word(), f.word(), f.time(), f.mark("passing")}
 	case "forgiven":
 		r = Forgiven{k}
 	case "marked":
@@ -279,13 +293,14 @@ func (r Undone) apply(s *state) { s.entry(r.Key).settle(r.Target) }
 func (r Failed) apply(s *state) {
 	e := s.entry(r.Key)
 	e.settle(r.Target)
+	f := Failure{r.Target, r.Reason, e.Count(r), r.At, r.Passing}
 	for i := range e.Failures {
-		if f := &e.Failures[i]; f.Target == r.Target {
-			f.Reason, f.At, f.Count = r.Reason, r.At, f.Count+1
+		if e.Failures[i].Target == r.Target {
+			e.Failures[i] = f
 			return
 		}
 	}
-	e.Failures = append(e.Failures, Failure{r.Target, r.Reason, 1, r.At})
+	e.Failures = append(e.Failures, f)
 }
 
 func (r Forgiven) apply(s *state) { s.entry(r.Key).Failures = nil }

@@ -24,8 +24,11 @@ type Entry struct {
 type Failure struct {
 	Target string // empty: the server does not give it
 	Reason string
-	Count  int
+	Count  int       // how often in a row it failed so
 	At     time.Time // of the last time
+
+	// Passing says that it may go well later, with nobody doing anything.
+	Passing bool
 }
 
 // Done tells whether a target has the message.
@@ -39,13 +42,26 @@ func (e *Entry) Done(target string) bool {
 
 // Failed tells how often a target, or with an empty name the server, has failed
 // with the message.
-func (e *Entry) Failed(target string) int {
+func (e *Entry) Failed(target string) int { return e.Failure(target).Count }
+
+// Failure gives why a target, or with an empty name the server, failed with the
+// message the last time; its Count is 0 where none has.
+func (e *Entry) Failure(target string) Failure {
 	for _, f := range e.Failures {
 		if f.Target == target {
-			return f.Count
+			return f
 		}
 	}
-	return 0
+	return Failure{Target: target}
+}
+
+// Count gives the count that a failure makes: what may pass and what lasts are
+// counted apart.
+func (e *Entry) Count(r Failed) int {
+	if f := e.Failure(r.Target); f.Passing == r.Passing {
+		return f.Count + 1
+	}
+	return 1
 }
 
 // settle takes out the intent of a delivery that ended.
@@ -119,7 +135,7 @@ func (s *state) snapshot() (lines []byte) {
 		}
 		for _, f := range e.Failures {
 			for range f.Count {
-				lines = Failed{e.Key, f.Target, f.Reason, f.At}.append(lines)
+				lines = Failed{e.Key, f.Target, f.Reason, f.At, f.Passing}.append(lines)
 			}
 		}
 		if e.Marked {
