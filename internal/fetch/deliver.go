@@ -40,6 +40,7 @@ type worker struct {
 	d     *delivery
 	index int // of the target
 	queue chan parcel
+	held  *parcel // from the queue, for the next batch
 }
 
 // parcel is a message that is staged.
@@ -57,7 +58,7 @@ func (r *run) newDelivery(ctx context.Context, cancel context.CancelCauseFunc) *
 	d := &delivery{run: r, cancel: cancel, ended: make(chan struct{}), missing: make(map[journal.Key]int)}
 	var work sync.WaitGroup
 	for i := range r.Targets {
-		w := &worker{d, i, make(chan parcel, chunkMessages)}
+		w := &worker{d: d, index: i, queue: make(chan parcel, chunkMessages)}
 		d.workers = append(d.workers, w)
 		work.Go(func() { w.run(ctx) })
 	}
@@ -162,17 +163,10 @@ func (w *worker) isDown() bool {
 // run delivers until the queue is closed. What the target cannot take is taken
 // out of its staging: it comes again in another run.
 func (w *worker) run(ctx context.Context) {
-	for first := range w.queue {
-		batch, octets := []parcel{first}, first.message.Octets
-		for more := true; more && len(batch) < w.target().Batch() && octets < batchOctets; {
-			select {
-			case p, open := <-w.queue:
-				if more = open; open {
-					batch, octets = append(batch, p), octets+p.message.Octets
-				}
-			default:
-				more = false
-			}
+	for {
+		batch, octets := w.next()
+		if len(batch) == 0 {
+			return
 		}
 		if ctx.Err() != nil || w.isDown() {
 			for _, p := range batch {
@@ -186,6 +180,36 @@ func (w *worker) run(ctx context.Context) {
 		w.d.release()
 		w.d.mu.Unlock()
 	}
+}
+
+// next takes a batch from the queue; none when that is closed. A message that
+// failed before goes alone, so that it has no other fail.
+func (w *worker) next() (batch []parcel, octets int64) {
+	take := func(p parcel) {
+		batch, octets = append(batch, p), octets+p.message.Octets
+	}
+	if w.held != nil {
+		take(*w.held)
+		w.held = nil
+	} else if p, open := <-w.queue; open {
+		take(p)
+	}
+	for len(batch) > 0 && batch[0].cuts == 0 && len(batch) < w.target().Batch() && octets < batchOctets {
+		select {
+		case p, open := <-w.queue:
+			if !open {
+				return batch, octets
+			}
+			if p.cuts > 0 {
+				w.held = &p
+				return batch, octets
+			}
+			take(p)
+		default:
+			return batch, octets
+		}
+	}
+	return batch, octets
 }
 
 func (w *worker) target() target.Target { return w.d.run.Targets[w.index] }
@@ -204,6 +228,15 @@ func (w *worker) write(records []journal.Record) bool {
 // prescribes.
 func (w *worker) deliver(ctx context.Context, batch []parcel) {
 	t := w.target()
+	if err := connect(ctx, t); err != nil { // which is no fault of the messages
+		if ctx.Err() == nil {
+			w.fall(err)
+		}
+		for _, p := range batch {
+			t.Discard(p.message.ID)
+		}
+		return
+	}
 	messages := make([]*target.Message, len(batch))
 	for i, p := range batch {
 		messages[i] = p.message
@@ -231,8 +264,11 @@ func (w *worker) deliver(ctx context.Context, batch []parcel) {
 	for i, p := range ready {
 		if errs[i] == nil {
 			records = append(records, journal.Done{Key: p.Key, Target: w.name(), Fact: p.fact, At: now})
-		} else {
-			records = w.refused(p, errs[i], records)
+			continue
+		}
+		records = w.refused(p, errs[i], records)
+		if !isRefusal(errs[i]) && ctx.Err() == nil && breaks(t) {
+			records = append(records, w.broken(p, errs[i], len(ready) == 1))
 		}
 	}
 	if !w.write(records) {
@@ -261,6 +297,16 @@ func (w *worker) refused(p parcel, err error, records []journal.Record) []journa
 		return records
 	}
 	return append(records, w.d.run.failure(p.Key, w.name(), err.Error(), !refusal.Permanent))
+}
+
+// broken makes the record of a message at which the connection to the target
+// ended. One among many may be blameless: it is told of when it had it alone.
+func (w *worker) broken(p parcel, err error, alone bool) journal.Record {
+	reason, passing := err.Error(), target.Replied(err)
+	if alone {
+		return journal.Broken{Failed: w.d.run.failure(p.Key, w.name(), reason, passing)}
+	}
+	return journal.Broken{Failed: journal.Failed{Key: p.Key, Target: w.name(), Reason: reason, At: time.Now(), Passing: passing}}
 }
 
 func isRefusal(err error) bool {

@@ -18,7 +18,7 @@ type order struct {
 	item
 	to   []int // the targets that lack it
 	id   string
-	cuts int  // how often the session broke while it came
+	cuts int  // how often the session broke while it came, or targets failed with it
 	over bool // it turned out larger than it may be
 }
 
@@ -54,19 +54,21 @@ func (r *run) order(it item) (o order, why string) {
 		generation, o.cuts = e.Generation, e.Failed(connection)
 		for i, name := range r.names {
 			begun := slices.ContainsFunc(e.Intents, func(in journal.Intent) bool { return in.Target == name })
-			if e.Done(name) || begun {
+			f := e.Failure(name)
+			if e.Done(name) || begun && f.Count == 0 {
 				continue
 			}
-			f := e.Failure(name)
 			turn := r.turn(f)
 			r.leftOut(it, f, turn)
 			switch {
+			case begun:
 			case turn == never:
 				why = whyGivenUp
 			case turn == later:
 				why = cmp.Or(why, whyWaiting)
 			case r.down[i] == nil:
 				o.to = append(o.to, i)
+				o.cuts += f.Count
 			}
 		}
 		if len(o.to) > 0 {

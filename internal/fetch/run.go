@@ -15,7 +15,6 @@ import (
 
 	"github.com/poplin-mail/poplin/internal/fetch/disk"
 	"github.com/poplin-mail/poplin/internal/fetch/journal"
-	"github.com/poplin-mail/poplin/internal/fetch/target"
 	"github.com/poplin-mail/poplin/pop3"
 	"github.com/poplin-mail/poplin/pop3client"
 )
@@ -153,58 +152,6 @@ func (r *run) distrust(err error) error {
 		})
 	}
 	return errors.Join(err, r.write(records...))
-}
-
-// recover finds out how far deliveries came whose end an earlier run did not
-// note, and ends them. What is not known yet is looked at again in the next
-// run; until then the target must not get those messages.
-func (r *run) recover(ctx context.Context) {
-	if r.opts.DryRun {
-		return
-	}
-	var open []journal.Intent
-	r.journal.View(func(e *journal.Entry) { open = append(open, e.Intents...) })
-	for i, t := range r.Targets {
-		t.Sweep(func(id string) bool {
-			return slices.ContainsFunc(open, func(in journal.Intent) bool { return in.ID == id })
-		})
-		for _, intent := range open {
-			if intent.Target != r.names[i] || r.down[i] != nil {
-				continue
-			}
-			if err := r.settle(ctx, t, intent); err != nil {
-				r.fall(i, err)
-			}
-		}
-	}
-}
-
-// settle ends one delivery.
-func (r *run) settle(ctx context.Context, t target.Target, intent journal.Intent) error {
-	m := &target.Message{ID: intent.ID, Octets: intent.Octets, Sum: target.ParseSum(intent.Sum)}
-	outcome, err := t.Settle(ctx, m, intent.Note)
-	if err == nil && outcome == target.Staged {
-		if err = t.Deliver(ctx, []*target.Message{m})[0]; err == nil {
-			outcome = target.Delivered
-		}
-	}
-	var refusal *target.Refusal
-	var record journal.Record
-	switch {
-	case errors.As(err, &refusal):
-		record = r.failure(intent.Key, intent.Target, refusal.Reason, !refusal.Permanent)
-	case err != nil:
-		return err
-	case outcome == target.Delivered:
-		record = journal.Done{Key: intent.Key, Target: intent.Target, Fact: intent.Fact, At: time.Now()}
-	default:
-		record = journal.Undone{Key: intent.Key, Target: intent.Target}
-	}
-	if err := r.journal.Write(record); err != nil {
-		return err
-	}
-	t.Discard(m.ID)
-	return nil
 }
 
 // fall notes that a target takes nothing more in this run.

@@ -41,6 +41,8 @@ var all = []Record{
 	Failed{Key{"j", 0}, "mbox:/m", "ugly", at, false},
 	Failed{Key{"j", 0}, "mbox:/m", "full", at, true}, // counted apart
 	Failed{Key{"j", 0}, "mbox:/m", "full", at, true},
+	Intent{Key{"k", 0}, "smtp:x", "03ff", 5, "abce", "", Fact{4, "", false}},
+	Broken{Failed{Key{"k", 0}, "smtp:x", "EOF", at, false}},
 }
 
 // want is what they come to.
@@ -54,6 +56,7 @@ f 0: {0  false}, generation 1
 h 2: done maildir:/m x, {7 aaaa false}
 i 0: {0  false}, intent {{i 0} mbox:/m 02ff 5 abce 12 {4  false}}
 j 0: {0  false}, failed {mbox:/m full 2 2026-11-28 10:00:00 +0000 UTC true}
+k 0: {0  false}, failed {smtp:x EOF 1 2026-11-28 10:00:00 +0000 UTC false}, intent {{k 0} smtp:x 03ff 5 abce  {4  false}}
 `
 
 // told writes down what a journal knows.

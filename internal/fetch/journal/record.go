@@ -65,6 +65,10 @@ type Failed struct {
 	Passing bool // it may go well later, with nobody doing anything
 }
 
+// Broken says that the connection to a target ended while it had the message: it
+// counts as Failed does, and the Intent stays.
+type Broken struct{ Failed }
+
 // Forgiven has a message that failed tried again as if it never had.
 type Forgiven struct{ Key }
 
@@ -123,7 +127,13 @@ func (r Undone) append(to []byte) []byte {
 }
 
 func (r Failed) append(to []byte) []byte {
-	to = fmt.Appendf(r.Key.append(to, "failed"), " %s %s %s", strconv.Quote(r.Target), strconv.Quote(r.Reason), r.At.UTC().Format(when))
+	return r.appendAs(to, "failed")
+}
+
+func (r Broken) append(to []byte) []byte { return r.appendAs(to, "broken") }
+
+func (r Failed) appendAs(to []byte, verb string) []byte {
+	to = fmt.Appendf(r.Key.append(to, verb), " %s %s %s", strconv.Quote(r.Target), strconv.Quote(r.Reason), r.At.UTC().Format(when))
 	if r.Passing {
 		to = append(to, " passing"...)
 	}
@@ -231,6 +241,8 @@ func parse(line []byte) (Record, error) {
 		r = Undone{k, f.word()}
 	case "failed":
 		r = Failed{k, f.word(), f.word(), f.time(), f.mark("passing")}
+	case "broken":
+		r = Broken{Failed{k, f.word(), f.word(), f.time(), f.mark("passing")}}
 	case "forgiven":
 		r = Forgiven{k}
 	case "marked":
@@ -291,9 +303,13 @@ func (r Done) apply(s *state) {
 func (r Undone) apply(s *state) { s.entry(r.Key).settle(r.Target) }
 
 func (r Failed) apply(s *state) {
+	s.entry(r.Key).settle(r.Target)
+	Broken{r}.apply(s)
+}
+
+func (r Broken) apply(s *state) {
 	e := s.entry(r.Key)
-	e.settle(r.Target)
-	f := Failure{r.Target, r.Reason, e.Count(r), r.At, r.Passing}
+	f := Failure{r.Target, r.Reason, e.Count(r.Failed), r.At, r.Passing}
 	for i := range e.Failures {
 		if e.Failures[i].Target == r.Target {
 			e.Failures[i] = f

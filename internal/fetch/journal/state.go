@@ -130,13 +130,13 @@ func (s *state) snapshot() (lines []byte) {
 				lines = Done{e.Key, t, e.Fact, e.At}.append(lines)
 			}
 		}
-		for _, i := range e.Intents {
-			lines = i.append(lines)
-		}
 		for _, f := range e.Failures {
 			for range f.Count {
 				lines = Failed{e.Key, f.Target, f.Reason, f.At, f.Passing}.append(lines)
 			}
+		}
+		for _, i := range e.Intents { // behind failures, which end them
+			lines = i.append(lines)
 		}
 		if e.Marked {
 			lines = Marked{e.Key}.append(lines)
