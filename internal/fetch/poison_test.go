@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"testing"
@@ -102,7 +103,7 @@ func TestAway(t *testing.T) {
 	b.Targets[0] = c
 	mail := b.deliver(0, 3)
 	for range 2 * tries {
-		if r, err := b.run(Options{}); err == nil || len(r.Failed) != 0 || len(r.Down) != 1 {
+		if r, err := b.run(Options{}); err == nil || len(r.Failed) != 0 || len(r.Down) != 1 || r.Retrieved != 0 {
 			t.Fatalf("the report is %+v, error %v", r, err)
 		}
 	}
@@ -125,4 +126,33 @@ func TestAway(t *testing.T) {
 		t.Errorf("the report is %+v, error %v", r, err)
 	}
 	b.holds("mail", mail)
+}
+
+// fullTarget cannot stage anything.
+type fullTarget struct{ target.Target }
+
+func (f fullTarget) Stage(string) (*target.Stage, error) { return nil, errors.New("the disk is full") }
+
+// TestNobodyWants: what no target can take is not retrieved on and on.
+func TestNobodyWants(t *testing.T) {
+	b := newBed(t, "none")
+	b.Targets[0] = fullTarget{b.Targets[0]}
+	const more = 20
+	for i := range chunkMessages + more {
+		if err := b.server.Memory.Add(b.server.User, fmt.Sprint(i), []byte("Subject: x\n\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, err := b.run(Options{}); err == nil || r.Retrieved > chunkMessages || len(r.Down) != 1 {
+		t.Errorf("the report is %+v, error %v", r, err)
+	}
+	// Another target gets its own.
+	b = newBed(t, "none")
+	mail := b.deliver(0, 3)
+	b.addTarget("archive")
+	b.Targets[0] = &cutTarget{Target: b.Targets[0], batch: 1, away: errors.New("nobody listens"), breaks: unbroken}
+	if r, err := b.run(Options{}); err == nil || r.Retrieved != 3 || r.Deleted != 0 {
+		t.Errorf("the report is %+v, error %v", r, err)
+	}
+	b.holds("archive", mail)
 }

@@ -109,7 +109,10 @@ const (
 // messages came that not all targets have. With an error the session must be
 // broken off.
 func (r *run) retrieve(ctx context.Context, items []item) (unsafe int, err error) {
-	all := r.orders(items)
+	all, err := r.reach(ctx, r.orders(items))
+	if err != nil {
+		return 0, err
+	}
 	r.tell(Event{Kind: Planned, Count: len(all)})
 	if len(all) == 0 {
 		return 0, nil
@@ -149,7 +152,10 @@ func (r *run) everywhere(k journal.Key) (all bool) {
 // chunks retrieves messages, chunk by chunk.
 func (r *run) chunks(ctx context.Context, d *delivery, all []order) error {
 	r.opts.Watch.stage("retrieving")
-	for len(all) > 0 {
+	for {
+		if all = wanted(all, func(i int) bool { return d.workers[i].isDown() }); len(all) == 0 {
+			return nil
+		}
 		n, octets := 0, int64(0)
 		for n < min(len(all), chunkMessages) && (n == 0 || octets+max(0, all[n].size) <= chunkOctets) {
 			octets += max(0, all[n].size)
@@ -163,7 +169,6 @@ func (r *run) chunks(ctx context.Context, d *delivery, all []order) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // chunk retrieves messages, sent for ahead where the server takes that.
