@@ -167,6 +167,7 @@ func BenchmarkRemove(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		fillMany(b, box, count, 4000)
+		os.Remove(filepath.Join(box.path, indexName)) // names and inodes are those of the round before
 		m := box.login(b, count)
 		b.StartTimer()
 		if err := m.Remove(b.Context(), marked); err != nil {

@@ -349,6 +349,7 @@ func (o *oracle) remove(m *session) {
 		if !changed {
 			o.fail("Remove: %v", err)
 		}
+		o.refused = o.refused || strings.Contains(err.Error(), "changed it since login")
 		return
 	}
 	left := o.survey()

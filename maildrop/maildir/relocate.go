@@ -191,6 +191,7 @@ func (s *session) unlink(i int, k *keeper, did *removal) (elsewhere bool, err er
 			return false, nil
 		}
 	case err == nil && st.Ino == r.ino && regular(&st):
+		s.forget()
 		return false, errors.New("another program changed it since login")
 	}
 	if err != nil && !missing(err) {

@@ -150,11 +150,15 @@ func (s *session) serve(ctx context.Context, r *record, fd int, st *unix.Stat_t)
 	if err != nil && !goneOrOther(err) {
 		return nil, classify("message "+r.name, err)
 	}
-	// The directory has not changed, so only without the index does the next
-	// session look at the file.
+	s.forget()
+	return nil, fmt.Errorf("maildir: message %s was changed by another program: %w", r.name, maildrop.ErrGone)
+}
+
+// forget has the next session look at every file: the directory of one that was
+// changed in place has not changed.
+func (s *session) forget() {
 	s.cache.drop(s.name)
 	s.sys.unlink(s.top, indexName)
-	return nil, fmt.Errorf("maildir: message %s was changed by another program: %w", r.name, maildrop.ErrGone)
 }
 
 // errIndex is the error for an index that no message has.

@@ -52,12 +52,12 @@ func TestReplaced(t *testing.T) {
 	fill(b)
 	m := b.open()
 	b.write("new/1700000000.M1P1.host", "another")
+	b.write("cur/1700000001.M1P1.host:2,ST", "another") // first, so that its inode is another
 	b.remove("cur/1700000001.M1P1.host:2,S")
-	b.write("cur/1700000001.M1P1.host:2,ST", "another")
-	b.remove("new/1700000002.M1P1.host")
-	if err := unix.Mkfifo(filepath.Join(b.path, "new", "1700000002.M1P1.host"), 0o600); err != nil {
+	if err := unix.Mkfifo(filepath.Join(b.path, "tmp", "fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	b.rename("tmp/fifo", "new/1700000002.M1P1.host")
 	for i := range 3 {
 		if got, err := read(t, m, i); !errors.Is(err, maildrop.ErrGone) {
 			t.Errorf("message %d, which was replaced: %q, error %v; want ErrGone", i, got, err)
