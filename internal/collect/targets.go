@@ -1,10 +1,12 @@
 package collect
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 
 	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/internal/fetch"
 	"github.com/poplin-mail/poplin/internal/fetch/disk"
 	"github.com/poplin-mail/poplin/internal/fetch/provider"
 	"github.com/poplin-mail/poplin/internal/fetch/target"
@@ -77,11 +79,15 @@ func (o opener) credentials(t config.Target) (c target.Credentials, err error) {
 	if err != nil {
 		return c, err
 	}
+	ask := func(ctx context.Context) (string, error) {
+		text, err := secret.Secret(ctx)
+		return text, fetch.TroubleOf(err)
+	}
 	c.User = t.User
 	if withToken(t.Login) {
-		c.Token = secret.Secret
+		c.Token = ask
 	} else {
-		c.Password = secret.Secret
+		c.Password = ask
 	}
 	return c, nil
 }

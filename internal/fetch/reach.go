@@ -2,8 +2,13 @@ package fetch
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"net"
 	"slices"
 	"sync"
+
+	"github.com/poplin-mail/poplin/internal/fetch/target"
 )
 
 // reach tries the connections of the targets that are to get messages, before
@@ -37,6 +42,26 @@ func (r *run) reach(ctx context.Context, all []order) ([]order, error) {
 	}
 	return wanted(all, func(i int) bool { return r.down[i] != nil }), nil
 }
+
+// passes tells whether a target that is down may be there in a later run with
+// nobody doing anything.
+func passes(down error) bool {
+	var known *Trouble
+	var unnamed *net.DNSError
+	var untrusted *tls.CertificateVerificationError
+	switch {
+	case errors.As(down, &known):
+		return known.Temporary
+	case errors.As(down, &untrusted):
+		return false
+	case errors.As(down, &unnamed):
+		return !unnamed.IsNotFound
+	}
+	return !target.Lasts(down)
+}
+
+// TroubleOf says what kind of trouble keeps somebody from a password.
+func TroubleOf(err error) error { return trouble(err) }
 
 // wanted leaves out targets that are down, and what no other wants.
 func wanted(all []order, down func(i int) bool) []order {

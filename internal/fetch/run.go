@@ -58,7 +58,7 @@ func (a *Account) Run(ctx context.Context, opts Options) (*Report, error) {
 	err = r.sessions(ctx)
 	for i, down := range r.down {
 		if down != nil {
-			err = errors.Join(err, &Trouble{true, fmt.Errorf("%s: %w", r.names[i], down)})
+			err = errors.Join(err, &Trouble{passes(down), fmt.Errorf("%s: %w", r.names[i], down)})
 		}
 	}
 	if ctx.Err() == nil && !opts.DryRun {
