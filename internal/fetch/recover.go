@@ -31,6 +31,7 @@ func (r *run) recover(ctx context.Context) {
 			open = append(open, opened{in, e.Failure(in.Target)})
 		}
 	})
+	open = r.dropped(open)
 	slices.SortFunc(open, func(a, b opened) int {
 		return cmp.Or(a.failure.Count-b.failure.Count, cmp.Compare(a.UID, b.UID), a.Index-b.Index)
 	})
@@ -53,6 +54,21 @@ func (r *run) recover(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// dropped ends deliveries to targets that the account has no more, whose
+// messages nobody would ever ask for again, or let go, and gives the others.
+func (r *run) dropped(open []opened) (left []opened) {
+	var records []journal.Record
+	for _, in := range open {
+		if slices.Contains(r.names, in.Target) {
+			left = append(left, in)
+		} else {
+			records = append(records, journal.Undone{Key: in.Key, Target: in.Target})
+		}
+	}
+	r.write(records...) // where that fails the next write does too
+	return left
 }
 
 // connect tries a target that is behind a connection.

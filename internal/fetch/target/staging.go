@@ -69,15 +69,16 @@ func (s staging) Stage(id string) (*Stage, error) {
 // stale is the age at which what is staged belongs to no run any more.
 const stale = 36 * time.Hour
 
-// Sweep takes away what runs that were killed left, but for what is to be kept.
+// Sweep takes away what runs that were killed left, but for what is to be kept:
+// that of targets which are no more too.
 func (s staging) Sweep(keep func(id string) bool) {
 	names, err := s.fs.Names(s.dir)
 	if err != nil {
 		return // there is none yet, or the next use shows what is wrong
 	}
 	for _, name := range names {
-		id, ours := strings.CutSuffix(name, s.suffix)
-		if !ours || len(id) != 32 || keep(id) {
+		id, _, _ := strings.Cut(name, ".")
+		if len(name) != len(id)+len(s.suffix) || len(id) != 32 || keep(id) {
 			continue
 		}
 		if info, err := s.fs.Lstat(filepath.Join(s.dir, name)); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > stale {
