@@ -27,15 +27,16 @@ type fetchCmd struct {
 
 type fetchRunCmd struct {
 	fetchConfigFlag
-	Accounts []string `arg:"" optional:"" name:"account" help:"Accounts: the NAME of a [fetch.NAME]. Without any: all that are not disabled."`
-	Daemon   bool     `help:"Go on, each account at its own interval, until a signal."`
-	DryRun   bool     `help:"Only say what would be fetched and deleted."`
-	Delete   bool     `help:"Delete on the server what keep says, however much that is."`
-	Retry    bool     `help:"Try again what has failed too often to be tried."`
-	UIDs     string   `name:"uids" enum:"stop,match,new" default:"stop" placeholder:"match|new" help:"When the server has numbered its mail anew: find the messages again by their headers, or take all for new."`
-	JSON     bool     `name:"json" help:"Print an event a line, in JSON."`
-	Quiet    bool     `short:"q" help:"Print errors only."`
-	Trace    string   `placeholder:"FILE" type:"path" help:"Write what passes between client and servers to a file, without passwords, and of messages the sizes only."`
+	Accounts  []string `arg:"" optional:"" name:"account" help:"Accounts: the NAME of a [fetch.NAME]. Without any: all that are not disabled."`
+	Daemon    bool     `help:"Go on, each account at its own interval, until a signal."`
+	DryRun    bool     `help:"Only say what would be fetched and deleted."`
+	Delete    bool     `help:"Delete on the server what keep says, however much that is."`
+	Retry     bool     `help:"Try again what has failed too often to be tried."`
+	UIDs      string   `name:"uids" enum:"stop,match,new" default:"stop" placeholder:"match|new" help:"When the server has numbered its mail anew: find the messages again by their headers, or take all for new."`
+	NewTarget bool     `help:"When all places that mail goes to are new: have what is on the server still come there too."`
+	JSON      bool     `name:"json" help:"Print an event a line, in JSON."`
+	Quiet     bool     `short:"q" help:"Print errors only."`
+	Trace     string   `placeholder:"FILE" type:"path" help:"Write what passes between client and servers to a file, without passwords, and of messages the sizes only."`
 }
 
 // Help shows below the flags.
@@ -125,7 +126,7 @@ func (c *fetchRunCmd) collector(t *terminal, trace io.Writer) (*collect.Collecto
 }
 
 func (c *fetchRunCmd) options() fetch.Options {
-	return fetch.Options{DryRun: c.DryRun, Retry: c.Retry, Delete: c.Delete,
+	return fetch.Options{DryRun: c.DryRun, Retry: c.Retry, Delete: c.Delete, NewTargets: c.NewTarget,
 		UIDs: map[string]fetch.UIDs{"stop": fetch.StopUIDs, "match": fetch.MatchUIDs, "new": fetch.NewUIDs}[c.UIDs]}
 }
 

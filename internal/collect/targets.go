@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/fetch"
@@ -30,6 +31,7 @@ func (o opener) open(to string) (target.Target, error) {
 			return nil, err
 		}
 	}
+	t = settled(t)
 	staging := filepath.Join(o.state, "staged")
 	switch t.Kind {
 	case config.MboxTarget:
@@ -53,6 +55,19 @@ func (o opener) open(to string) (target.Target, error) {
 	}
 	return target.OpenSMTP(o.disk, target.SMTPOptions{ServerOptions: server, Credentials: credentials, Staging: staging,
 		LMTP: t.Kind == config.LMTPTarget, Recipient: t.Recipient, Sender: t.Sender, Hello: o.cfg.Hostname})
+}
+
+// settled writes a target in one way where it can be written in several: what
+// the journal knows it by must not follow from trifles.
+func settled(t config.Target) config.Target {
+	t.Command = strings.TrimSpace(t.Command)
+	if strings.EqualFold(t.Folder, "INBOX") { // RFC 9051 section 5.1
+		t.Folder = "INBOX"
+	}
+	if !strings.HasPrefix(t.Server, "unix:") {
+		t.Server = strings.ToLower(t.Server)
+	}
+	return t
 }
 
 // serverOf says how the server of a target is reached.

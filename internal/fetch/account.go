@@ -64,11 +64,16 @@ type Account struct {
 
 // Options are for one run.
 type Options struct {
-	DryRun bool   // the Report says what would be done
-	Retry  bool   // what failed too often to be tried again is
-	Delete bool   // BrakeDeletions does not count
-	UIDs   UIDs   // what to do when most unique-ids have changed
-	Watch  *Watch // nil: nobody watches
+	DryRun bool // the Report says what would be done
+	Retry  bool // what failed too often to be tried again is
+	Delete bool // BrakeDeletions does not count
+	UIDs   UIDs // what to do when most unique-ids have changed
+
+	// NewTargets says that all targets may be new, and get what the server has
+	// and former ones got.
+	NewTargets bool
+
+	Watch *Watch // nil: nobody watches
 }
 
 // UIDs is what to do when most unique-ids of the messages on a server have

@@ -118,6 +118,9 @@ func (r *run) session(ctx context.Context) (wait time.Duration, err error) {
 	} else if err != nil {
 		return wait, trouble(err)
 	}
+	if err := r.newTargets(items); err != nil {
+		return wait, errors.Join(err, trouble(r.client.Quit(ctx)))
+	}
 	if r.opts.DryRun {
 		r.plan(items)
 		return wait, trouble(r.client.Quit(ctx))

@@ -188,3 +188,10 @@ func (j *Journal) Forget(before time.Time) error {
 	}
 	return nil
 }
+
+// Targets gives the names of the targets that have had a message.
+func (j *Journal) Targets() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.state.targets)
+}
