@@ -6,11 +6,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/wire"
@@ -179,7 +181,7 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 // up: the connection is closed then, which ends whatever waits for it.
 func within(ctx context.Context, timeout time.Duration, c *conn, step func() error) error {
 	c.step()
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the server took longer than %v", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, tookLonger(timeout))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	err := step()
@@ -187,6 +189,43 @@ func within(ctx context.Context, timeout time.Duration, c *conn, step func() err
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+// tookLonger is the error of a step that took longer than that.
+type tookLonger time.Duration
+
+// Error implements error.
+func (d tookLonger) Error() string {
+	return fmt.Sprintf("the server took longer than %v", time.Duration(d))
+}
+
+// Timeout tells it from other errors, as those of package net do.
+func (d tookLonger) Timeout() bool { return true }
+
+// cut tells that the server has ended the connection.
+func cut(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// at says at which step a server ended the connection. "EOF" alone tells nobody
+// who ended what.
+func (o *ServerOptions) at(step string, err error) error {
+	if cut(err) {
+		return fmt.Errorf("%s ended the connection %s: %w", o.Address, step, err)
+	}
+	return err
+}
+
+// greeting is at for the greeting. A server that waits for TLS says nothing.
+func (o *ServerOptions) greeting(err error) error {
+	var slow interface {
+		error
+		Timeout() bool
+	}
+	if _, unix := o.socket(); !unix && o.Security == Insecure && errors.As(err, &slow) && slow.Timeout() {
+		return fmt.Errorf("%w; it was waited for in clear text: if %s is a port for TLS, set security = \"tls\"", err, o.Address)
+	}
+	return o.at("before its greeting", err)
 }
 
 // held has a connection that is kept for the next batch, for a time.

@@ -167,7 +167,7 @@ func (t *IMAP) begin(ctx context.Context, c *conn) error {
 	if t.opts.Security != Insecure {
 		if t.opts.Security == StartTLS {
 			if err := imapStartTLS(c); err != nil {
-				return err
+				return t.opts.at("before TLS", err)
 			}
 		}
 		secured, err := t.opts.secure(ctx, c, "imap")
@@ -181,14 +181,14 @@ func (t *IMAP) begin(ctx context.Context, c *conn) error {
 		}
 	}
 	t.client = imapclient.New(nc, nil)
-	if err := t.client.WaitGreeting(); err != nil {
-		return plain(err)
+	if err := within(ctx, t.opts.Timeout, c, t.client.WaitGreeting); err != nil {
+		return fmt.Errorf("%s: %w", t.opts.Address, t.opts.greeting(plain(err))) // of the end the library tells no more
 	}
 	if err := t.login(ctx, c, state); err != nil {
 		return err
 	}
 	t.client.Caps() // which change with the login: until they are known, nothing is sent ahead
-	return t.folder()
+	return t.opts.at("when it was asked for the folder", t.folder())
 }
 
 // login logs in.
@@ -217,6 +217,9 @@ func (t *IMAP) login(ctx context.Context, c *conn, state *tls.ConnectionState) e
 		err = t.client.Login(t.opts.User, secret).Wait()
 	default:
 		return err
+	}
+	if cut(err) {
+		return t.opts.at("at the login", err)
 	}
 	if err != nil {
 		err = refusedLogin(t.opts.User, secret, plain(err))

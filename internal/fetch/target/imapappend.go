@@ -96,7 +96,7 @@ func (a *appending) send(ctx context.Context, i int, e envelope, octets int64, m
 	var said *imap.Error
 	if !errors.As(err, &said) {
 		a.collect(ctx, 0)
-		return cmp.Or(ctx.Err(), err)
+		return cmp.Or(ctx.Err(), t.opts.at("within the message", err))
 	}
 	// Those before it have their answers, as the server gives them in order.
 	a.pending = slices.DeleteFunc(a.pending, func(p pending) bool { return p.cmd == cmd })
@@ -150,6 +150,7 @@ func (a *appending) answer(i int, data *imap.AppendData, err error) {
 	case errors.As(err, &said):
 		err = appendError(said)
 	default:
+		err = a.t.opts.at("before it said that it has the message", err)
 		a.t.drop()
 	}
 	if a.errs[i] = err; a.down == nil && !errors.As(err, new(*Refusal)) {

@@ -193,7 +193,7 @@ func (s *SMTP) begin(ctx context.Context, c *conn) error {
 	if _, unix := s.opts.socket(); !unix && s.opts.Security != Insecure {
 		if s.opts.Security == StartTLS {
 			if err := startTLS(c, verb, s.opts.Hello); err != nil {
-				return err
+				return s.opts.at("before TLS", err)
 			}
 		}
 		secured, err := s.opts.secure(ctx, c, "")
@@ -210,7 +210,7 @@ func (s *SMTP) begin(ctx context.Context, c *conn) error {
 	s.client.CommandTimeout = s.opts.Timeout
 	s.client.SubmissionTimeout = max(s.opts.Timeout, endTimeout)
 	if err := s.client.Hello(s.opts.Hello); err != nil {
-		return said(err)
+		return s.opts.greeting(said(err))
 	}
 	return s.login(ctx, c, state)
 }
@@ -237,6 +237,9 @@ func (s *SMTP) login(ctx context.Context, c *conn, state *tls.ConnectionState) e
 		return err
 	}
 	if err := s.client.Auth(m); err != nil {
+		if cut(err) {
+			return s.opts.at("at the login", err)
+		}
 		return refusedLogin(s.opts.User, secret, said(err))
 	}
 	return complete(m)

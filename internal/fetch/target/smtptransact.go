@@ -75,13 +75,13 @@ func (s *SMTP) transact(sender string, octets int64, message io.Reader) error {
 	}
 	w, err := s.client.Data()
 	if err != nil {
-		return s.early(refusal(err, toData))
+		return s.early(s.opts.at("at DATA", refusal(err, toData)))
 	}
 	// A message that could not be read or sent to its end must not be ended.
 	if _, err := io.Copy(w, message); err != nil {
-		return err
+		return s.opts.at("within the message", err)
 	}
-	return refusal(w.Close(), toData)
+	return s.opts.at("before it said that it has the message", refusal(w.Close(), toData))
 }
 
 // endedEarly says that a connection on which messages have gone before ended
@@ -111,18 +111,18 @@ func (s *SMTP) address(sender string, octets int64) error {
 		}
 	}
 	if err != nil {
-		return refusal(err, toMail)
+		return s.opts.at("at MAIL", refusal(err, toMail))
 	}
 	err = s.client.Rcpt(s.opts.Recipient, nil)
 	if sender == "" || !errors.As(err, &e) || !vague(e) {
-		return refusal(err, toRcpt)
+		return s.opts.at("at RCPT", refusal(err, toRcpt))
 	}
 	// Without a status this may be about the sender, as Exim's "550 Sender
 	// verify failed" is: then the server takes the recipient of a message that
 	// has none.
 	refused := refusal(err, toRcpt)
 	if err := s.client.Reset(); err != nil {
-		return err
+		return s.opts.at("at RSET", said(err))
 	}
 	if s.from("", octets) != nil || s.client.Rcpt(s.opts.Recipient, nil) != nil {
 		return refused
