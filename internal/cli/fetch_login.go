@@ -73,8 +73,12 @@ func (c *fetchLoginCmd) token(ctx context.Context, t *terminal, tokens *oauth.So
 			return err
 		}
 	default:
+		other := ""
+		if tokens.Devices() {
+			other = " (or use --device)"
+		}
 		if err := tokens.LoginBrowser(ctx, func(url string) {
-			fmt.Fprintf(t.err, "Open this in a browser on this machine (or use --device):\n\n%s\n\n", url)
+			fmt.Fprintf(t.err, "Open this in a browser on this machine%s:\n\n%s\n\n", other, url)
 		}); err != nil {
 			return err
 		}

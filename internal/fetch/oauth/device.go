@@ -26,11 +26,14 @@ type Prompt struct {
 	Expires  time.Time
 }
 
+// Devices tells whether LoginDevice is of use.
+func (s *Source) Devices() bool { return s.config.Endpoints.DeviceURL != "" }
+
 // LoginDevice logs in by a code that a person enters on another device (RFC
 // 8628). It calls show, once, and waits until the code was entered, refused or
 // has run out.
 func (s *Source) LoginDevice(ctx context.Context, show func(Prompt)) error {
-	if s.config.Endpoints.DeviceURL == "" {
+	if !s.Devices() {
 		return errors.New("this provider does not let programs for mail log in by a code: log in by the browser")
 	}
 	config, err := s.beginLogin(ctx)
