@@ -50,7 +50,7 @@ func Lasts(err error) bool {
 	for _, mark := range []string{
 		"the server does not offer STARTTLS", "STARTTLS, which the configuration asks for",
 		"the server offers no way to log in", "the server takes no token",
-		errExposed.Error(), errInjected.Error(),
+		inItsWords, errExposed.Error(), errInjected.Error(),
 		fmt.Sprintf("the command ended with exit code %d", shCannotRun), fmt.Sprintf("the command ended with exit code %d", shNotFound),
 	} {
 		if strings.Contains(text, mark) {

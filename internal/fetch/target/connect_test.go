@@ -29,7 +29,7 @@ func TestLasts(t *testing.T) {
 	noTLS := startTLS(client, "EHLO", "me")
 	client.Close()
 	reply := func(code int, text string) error { return said(&smtp.SMTPError{Code: code, Message: text}) }
-	login := func(err error) error { return hidden(fmt.Errorf("login as anna: %w", err), "s3cret") }
+	login := func(err error) error { return refusedLogin("anna", "s3cret", err) }
 	no := func(code imap.ResponseCode, text string) error {
 		return plain(&imap.Error{Type: imap.StatusResponseTypeNo, Code: code, Text: text})
 	}
@@ -49,6 +49,7 @@ func TestLasts(t *testing.T) {
 		{command("exit 127"), true},
 		{command("exit 126"), true},
 		{login(reply(535, "wrong")), true},
+		{login(reply(535, "you sent s3cret, in base64 czNjcmV0")), true},
 		{login(reply(454, "later")), false},
 		{reply(550, "no such user"), true},
 		{reply(421, "too many"), false},

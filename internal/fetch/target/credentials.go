@@ -111,6 +111,9 @@ func complete(m gosasl.Client) error {
 	return nil
 }
 
+// inItsWords stands for a reply that must not be shown.
+const inItsWords = "the server refuses it, in words that hold the password or token"
+
 // refusedLogin is the error of a login that the server refused, without the
 // secret, which it may have sent back: plain, or in base64, in whole or in part.
 func refusedLogin(user, secret string, err error) error {
@@ -120,7 +123,7 @@ func refusedLogin(user, secret string, err error) error {
 		text = strings.ReplaceAll(text, form, "[...]")
 	}
 	if reveals(text, secret) {
-		text = "the server refuses it, in words that hold the password or token"
+		text = inItsWords
 	}
 	return errors.New("login as " + pop3.Sanitize(user+": "+text))
 }
