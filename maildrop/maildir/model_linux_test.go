@@ -122,7 +122,7 @@ func (m *model) put(dir *node, name string, n *node) {
 	n.links++
 	n.ctime = m.stamp()
 	dir.mtime, dir.ctime = m.stamp(), m.stamp()
-	m.tell(dir, name)
+	m.tell(dir, name, true)
 }
 
 // drop takes a name away.
@@ -139,7 +139,7 @@ func (m *model) drop(dir *node, name string) bool {
 	n.links--
 	n.ctime = m.stamp()
 	dir.mtime, dir.ctime = m.stamp(), m.stamp()
-	m.tell(dir, name)
+	m.tell(dir, name, false)
 	m.release(n)
 	return true
 }

@@ -45,7 +45,7 @@ func (n *inotify) add(dir int) (int, error) {
 
 func (n *inotify) remove(wd int) { unix.InotifyRmWatch(n.fd, uint32(wd)) }
 
-func (n *inotify) events(each func(wd int, lost bool, name string)) {
+func (n *inotify) events(each func(wd int, lost bool, name string, came bool)) {
 	buf := readBuffers.Get().(*[]byte)
 	defer readBuffers.Put(buf)
 	for {
@@ -54,7 +54,7 @@ func (n *inotify) events(each func(wd int, lost bool, name string)) {
 			continue
 		}
 		if err != nil && err != unix.EAGAIN {
-			each(-1, true, "")
+			each(-1, true, "", false)
 		}
 		if err != nil || got <= 0 {
 			return
@@ -67,7 +67,7 @@ func (n *inotify) events(each func(wd int, lost bool, name string)) {
 				wd = -1
 			}
 			lost := mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF|unix.IN_UNMOUNT|unix.IN_IGNORED) != 0
-			each(int(wd), lost, string(name))
+			each(int(wd), lost, string(name), mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0)
 			b = b[end:]
 		}
 	}

@@ -170,7 +170,14 @@ func (o *oracle) spoil() {
 type modelNotifier struct {
 	*model
 	dirs  map[int]*node
-	queue []slot // name and folder
+	queue []modelEvent
+}
+
+// modelEvent says of a name in a folder that it came, or went.
+type modelEvent struct {
+	dir  *node
+	name string
+	came bool
 }
 
 func (m *model) newNotifier() notifier {
@@ -179,12 +186,12 @@ func (m *model) newNotifier() notifier {
 	return n
 }
 
-func (m *model) tell(dir *node, name string) {
+func (m *model) tell(dir *node, name string, came bool) {
 	for _, n := range m.watch {
 		if m.deaf && m.rng.IntN(4) == 0 {
 			continue
 		}
-		n.queue = append(n.queue, slot{name, dir})
+		n.queue = append(n.queue, modelEvent{dir, name, came})
 	}
 }
 
@@ -196,17 +203,17 @@ func (n *modelNotifier) add(dir int) (int, error) {
 
 func (n *modelNotifier) remove(wd int) { delete(n.dirs, wd) }
 
-func (n *modelNotifier) events(each func(wd int, lost bool, name string)) {
+func (n *modelNotifier) events(each func(wd int, lost bool, name string, came bool)) {
 	for _, e := range n.queue {
 		for wd, dir := range n.dirs {
-			if dir == e.node {
+			if dir == e.dir {
 				n.calls["notified"]++
-				each(wd, false, e.name)
+				each(wd, false, e.name, e.came)
 			}
 		}
 	}
 	n.queue = nil
 	if n.rng.IntN(200) == 0 {
-		each(-1, true, "")
+		each(-1, true, "", false)
 	}
 }

@@ -25,9 +25,9 @@ type notifier interface {
 	// add begins to watch the folder dir.
 	add(dir int) (wd int, err error)
 	remove(wd int)
-	// events calls each for what happened since the last call, in any folder.
-	// Where wd is below 0, some of that was lost.
-	events(each func(wd int, lost bool, name string))
+	// events calls each for what happened since the last call, in any folder:
+	// a name came, or went. Where wd is below 0, some of that was lost.
+	events(each func(wd int, lost bool, name string, came bool))
 }
 
 // watches are the Maildirs watched by a Store.
@@ -41,8 +41,15 @@ type watches struct {
 type watch struct {
 	wds   [2]int
 	inos  [2]uint64
-	names map[entry]bool
-	lost  bool // it is of no use any more
+	names map[entry]bool // that changed; true: it came, as far as was told
+	lost  bool           // it is of no use any more
+}
+
+// told is a name that changed. Came tells whether the last that was told of it
+// is that it came, and not that it went.
+type told struct {
+	entry
+	came bool
 }
 
 func newWatches(from notifier) *watches {
@@ -103,10 +110,10 @@ func (ws *watches) end(w *watch) {
 
 // take gives the names that changed since the index of w was made, or since
 // the last call. It tells false where they are not known.
-func (ws *watches) take(w *watch, present stamps) ([]entry, bool) {
+func (ws *watches) take(w *watch, present stamps) ([]told, bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	ws.from.events(func(wd int, lost bool, name string) {
+	ws.from.events(func(wd int, lost bool, name string, came bool) {
 		if wd < 0 {
 			for _, w := range ws.byWD {
 				w.lost = true
@@ -118,28 +125,28 @@ func (ws *watches) take(w *watch, present stamps) ([]entry, bool) {
 			if w.wds[inCur] == wd {
 				p = inCur
 			}
-			w.names[entry{p, name}] = true
+			w.names[entry{p, name}] = came
 			w.lost = w.lost || lost || len(w.names) > maxNames
 		}
 	})
 	if w.lost || w.inos != [2]uint64{present[inNew].ino, present[inCur].ino} {
 		return nil, false
 	}
-	names := make([]entry, 0, len(w.names))
-	for e := range w.names {
+	names := make([]told, 0, len(w.names))
+	for e, came := range w.names {
 		if e.name != "" && e.name[0] != '.' {
-			names = append(names, e)
+			names = append(names, told{e, came})
 		}
 	}
 	clear(w.names)
-	slices.SortFunc(names, func(a, b entry) int { return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(names, func(a, b told) int { return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.name, b.name)) })
 	return names, true
 }
 
 // follow makes the index of the present from an old one and the names that
 // changed since. The stamps and began, the time, are from before the names were
 // taken. Where it cannot be told the error is errUnclear.
-func (f *folder) follow(ctx context.Context, old *index, names []entry, began time.Time, present stamps) (*index, *delta, error) {
+func (f *folder) follow(ctx context.Context, old *index, names []told, began time.Time, present stamps) (*index, *delta, error) {
 	if len(names) == 0 && old.stamps != present || old.doubles {
 		return nil, nil, errUnclear
 	}
@@ -148,10 +155,16 @@ func (f *folder) follow(ctx context.Context, old *index, names []entry, began ti
 	var added []dirent
 	live := make(map[string]bool, len(names))
 	var vanished []entry
-	for _, e := range names {
+	for _, t := range names {
+		e := t.entry
 		var st unix.Stat_t
 		err := f.sys.lstat(f.dirs[e.place], e.name, &st)
 		switch {
+		case missing(err) && t.came:
+			// What had that name may have another by now, of which nothing was
+			// told when the names were taken. A name that is live says nothing
+			// of it: two files can have one base.
+			return nil, nil, errUnclear
 		case missing(err):
 			vanished = append(vanished, e)
 			continue
@@ -177,8 +190,7 @@ func (f *folder) follow(ctx context.Context, old *index, names []entry, began ti
 		}
 	}
 	for _, e := range vanished {
-		// What had that name may have another by now, of which nothing was
-		// told when the names were taken.
+		// What had that name has another, which was told too, or is gone.
 		if !live[e.base()] {
 			return nil, nil, errUnclear
 		}
@@ -209,10 +221,10 @@ type candidate struct {
 }
 
 // withBases gives the messages whose names begin as those do.
-func (x *index) withBases(names []entry) map[identity]*candidate {
+func (x *index) withBases(names []told) map[identity]*candidate {
 	bases, changed := make(map[string]bool, len(names)), make(map[entry]bool, len(names))
 	for _, e := range names {
-		bases[e.base()], changed[e] = true, true
+		bases[e.base()], changed[e.entry] = true, true
 	}
 	known := make(map[identity]*candidate)
 	if len(names) == 0 {

@@ -64,6 +64,33 @@ func TestWatchedGone(t *testing.T) {
 	b.wantUIDs("another folder", want[1], want[3], "1800000000.M1P1.host")
 }
 
+// TestWatchedOneBase: of two files with one base, one is renamed again when the
+// names that changed were taken. That the other is there says nothing of it.
+func TestWatchedOneBase(t *testing.T) {
+	b := newBox(t, Options{})
+	b.terms.watchFrom = 1
+	want := fill(b)
+	b.list()
+	b.list()
+	b.write("new/1800000000.M1P1.host", "x")
+	b.write("cur/1800000000.M1P1.host:2,S", "another")
+	moved := false
+	b.hook.reset(func(_ int, op, name string) error {
+		if op == "lstat" && name == "1800000000.M1P1.host" { // those of cur/ are next
+			moved = true
+			b.rename("cur/1800000000.M1P1.host:2,S", "cur/1800000000.M1P1.host:2,FS")
+			b.hook.fail = nil
+		}
+		return nil
+	})
+	if got := b.uids(); len(got) != len(want)+2 {
+		t.Errorf("renamed: UIDs are %q, want %q and two", got, want)
+	}
+	if !moved {
+		t.Errorf("nothing was renamed: calls were %q", b.hook.log)
+	}
+}
+
 // dir opens a folder of the Maildir.
 func (b *box) dir(t *testing.T, name string) int {
 	f, err := os.Open(filepath.Join(b.path, name))
