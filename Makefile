@@ -41,6 +41,7 @@ lint: ## go vet, gofmt, staticcheck, on both modules
 
 unit: ## unit tests, with the race detector where there is a C compiler
 	.ci/gotest $$(.ci/race) -shuffle=on -timeout=10m ./...
+	[ -z "$$(.ci/race)" ] || .ci/gotest -run=Oracle ./maildrop/maildir
 
 fuzz: ## every fuzz target for FUZZTIME each (10m)
 	.ci/fuzz $(FUZZTIME)

@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	oracleSteps = flag.Int("steps", 100_000, "steps of TestOracle")
+	oracleSteps = flag.Int("steps", defaultSteps, "steps of TestOracle")
 	oracleSeed  = flag.Uint64("seed", 0, "seed of TestOracle; 0: by chance")
 )
 
@@ -366,8 +366,8 @@ func (o *oracle) remove(m *session) {
 	o.tally["removed"] += len(files)
 }
 
-// worlds are how many Maildirs TestOracle begins with.
-const worlds = 10
+// worldSteps is how many steps TestOracle does with a Maildir.
+const worldSteps = 10_000
 
 // TestOracle fails where a login differs from what there is. Its seed is
 // printed; -seed repeats it.
@@ -376,12 +376,12 @@ func TestOracle(t *testing.T) {
 	if first == 0 {
 		first = rand.Uint64() >> 8
 	}
-	for n := range uint64(worlds) {
+	for n := range uint64(max(1, *oracleSteps/worldSteps)) {
 		seed := first + n
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			o := newOracle(t, seed, nil)
-			steps := *oracleSteps / worlds
+			steps := min(*oracleSteps, worldSteps)
 			if err := o.run(steps); err != nil {
 				t.Errorf("with -seed %d: %v", seed, err)
 			}
