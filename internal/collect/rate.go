@@ -17,10 +17,15 @@ func (d slowDialer) DialContext(ctx context.Context, network, addr string) (net.
 	if err != nil {
 		return nil, err
 	}
+	return slowed(conn, d.octets), nil
+}
+
+// slowed gives a connection on which so many octets a second come in at most.
+func slowed(conn net.Conn, octets int) net.Conn {
 	// Small bursts, so that no read waits for long: the server hears of the
 	// client, and a deadline that is there for silence is not met by waiting.
-	burst := max(d.octets/10, 64)
-	return &slowConn{conn, rate.NewLimiter(rate.Limit(d.octets), burst)}, nil
+	burst := max(octets/10, 64)
+	return &slowConn{conn, rate.NewLimiter(rate.Limit(octets), burst)}
 }
 
 // slowConn reads as fast as its limiter says. What is not read waits at the

@@ -295,19 +295,6 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// checkOthers refuses secrets in a file that others may read.
-func (c *Config) checkOthers() error {
-	var err error
-	c.views(func(name string, view *Config) {
-		for _, k := range keys {
-			if text, ok := k.field(view).(*string); err == nil && ok && k.secret && *text != "" {
-				err = fmt.Errorf("%s holds %s and others may read it: `chmod o-rwx %[1]s`, or use %[2]s_file", c.File, k.of(name))
-			}
-		}
-	})
-	return err
-}
-
 // parse reads a configuration. Paths in it are relative to dir.
 func parse(file, dir string, data []byte) (*Config, error) {
 	c := Default()

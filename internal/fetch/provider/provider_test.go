@@ -215,3 +215,15 @@ func FuzzParseAddress(f *testing.F) {
 		}
 	})
 }
+
+// TestScopes: a token is asked for what it is for.
+func TestScopes(t *testing.T) {
+	for service, want := range map[Service]string{POP3: "POP.AccessAsUser.All", IMAP: "IMAP.AccessAsUser.All", SMTP: "SMTP.Send"} {
+		if got := microsoft.For(service); got.Scopes[0] != "https://outlook.office.com/"+want || got.TokenURL != microsoft.Endpoints.TokenURL {
+			t.Errorf("%s: %+v", service, got)
+		}
+		if got := google.For(service).Scopes; !slices.Equal(got, google.Endpoints.Scopes) {
+			t.Errorf("%s at Google: %q", service, got)
+		}
+	}
+}
