@@ -62,6 +62,8 @@ func known(text string) string {
 // files from it that are outside of the configuration's folders.
 func TestRightsDropped(t *testing.T) {
 	s := startPoplin(t, true)
+	s.process.signal(syscall.SIGTERM)
+	s.process.wait(t) // it makes files behind the first connection it takes
 	giveToNobody(t, s.dir, filepath.Join(s.dir, "users"), filepath.Join(s.dir, "key.pem"), filepath.Join(s.dir, "state"))
 	for _, owned := range []string{"state", "mail"} {
 		run(t, command(t, "chown", "-R", "nobody:nogroup", filepath.Join(s.dir, owned)))
