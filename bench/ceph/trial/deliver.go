@@ -64,7 +64,10 @@ func (t *trial) message(numbers *rand.Rand, struck func(node string)) error {
 		if err != nil {
 			last = err
 		}
-		time.Sleep(min(time.Duration(l.attempt)*50*time.Millisecond, time.Second))
+		if t.run.Err() != nil {
+			return t.run.Err()
+		}
+		pause(t.run, min(time.Duration(l.attempt)*50*time.Millisecond, time.Second))
 	}
 	return fmt.Errorf("a message was sent %d times, and not taken: %w", mostAttempts, last)
 }
@@ -76,6 +79,7 @@ func (t *trial) attempt(l letterOf, to []int, struck func(node string)) (replies
 		return nil, err
 	}
 	defer conn.Close()
+	defer context.AfterFunc(t.run, func() { conn.Close() })()
 	conn.SetDeadline(time.Now().Add(t.Patience))
 	c := &lmtp{conn, bufio.NewReader(conn)}
 	greeting, err := c.reply()

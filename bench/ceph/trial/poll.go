@@ -89,7 +89,7 @@ var errTurnedAway = errors.New("logins failed for too long")
 func (t *trial) enter(ctx context.Context, user int) (*session, error) {
 	begun := time.Now()
 	for {
-		s, err := t.login(ctx, user)
+		s, err := t.login(user)
 		if err == nil {
 			t.spans.wait(time.Since(begun))
 			return s, nil
@@ -105,9 +105,9 @@ func (t *trial) enter(ctx context.Context, user int) (*session, error) {
 }
 
 // login tries once.
-func (t *trial) login(ctx context.Context, user int) (_ *session, err error) {
+func (t *trial) login(user int) (_ *session, err error) {
 	s := &session{trial: t, user: user}
-	s.ctx, s.cancel = context.WithTimeout(context.WithoutCancel(ctx), t.Patience)
+	s.ctx, s.cancel = context.WithTimeout(t.run, t.Patience)
 	defer func() {
 		if err != nil {
 			s.close()

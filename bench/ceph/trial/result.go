@@ -43,8 +43,12 @@ func (c *Counts) harm() int {
 
 // String gives the counts in one line.
 func (c Counts) String() string {
-	return fmt.Sprintf("%d struck, acknowledged %d, retrieved %d, removed %d, lost %d, unmarked and gone %d, missing %d, corrupt %d, doubled %d, stray %d, double holders %d, back %d",
-		c.Strikes, c.Acknowledged, c.Retrieved, c.Removed, c.Lost, c.Unmarked, c.Missing, c.Corrupt, c.Doubled, c.Stray, c.Double, c.Back)
+	line := fmt.Sprintf("struck %d, acknowledged %d, retrieved %d, removed %d, harmed %d", c.Strikes, c.Acknowledged, c.Retrieved, c.Removed, c.harm())
+	if c.harm() > 0 {
+		line += fmt.Sprintf(" (lost %d, unmarked and gone %d, missing %d, corrupt %d, doubled %d, stray %d, double holders %d)",
+			c.Lost, c.Unmarked, c.Missing, c.Corrupt, c.Doubled, c.Stray, c.Double)
+	}
+	return line
 }
 
 // Span is how long things took at the longest while something was the matter.

@@ -23,7 +23,7 @@ func (t *trial) kinds() (all []kind) {
 			p.Kill()
 			pause(ctx, within(numbers, t.Away))
 			t.say(p.Name + " comes back")
-			return p.Start(context.WithoutCancel(ctx))
+			return p.Start(t.run)
 		}})
 	}
 	if len(t.Nodes) == 0 {
@@ -86,7 +86,7 @@ func (t *trial) kill(n Node) {
 func (t *trial) again(ctx context.Context, n Node, numbers *rand.Rand) error {
 	pause(ctx, within(numbers, t.Away))
 	t.say(n.Name() + " comes back")
-	return n.Start(context.WithoutCancel(ctx))
+	return n.Start(t.run)
 }
 
 // stop stops a node for longer than a lease stands for others, which is an

@@ -80,6 +80,7 @@ type Piece struct {
 // trial is a Run that goes on.
 type trial struct {
 	Options
+	run     context.Context // of Run: when it ends everybody drops everything
 	books   *books
 	holders *holders
 	spans   *spans
@@ -97,7 +98,7 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 	if opts.Patience == 0 {
 		opts.Patience = 3 * time.Minute
 	}
-	t := &trial{Options: opts, books: newBooks(opts.Seed, opts.Users), holders: newHolders(opts.Lease, opts.Users), spans: newSpans()}
+	t := &trial{Options: opts, run: ctx, books: newBooks(opts.Seed, opts.Users), holders: newHolders(opts.Lease, opts.Users), spans: newSpans()}
 	if opts.Economy {
 		t.holders.lease = 0
 	}
