@@ -128,11 +128,12 @@ func try(ctx context.Context, opts options, dir string) error {
 		return err
 	}
 	defer c.Kill()
+	say("nodes")
+	if err := c.StartNodes(ctx); err != nil {
+		return err
+	}
 	var nodes []trial.Node
 	for _, n := range c.Nodes {
-		if err := n.Start(ctx); err != nil {
-			return err
-		}
 		nodes = append(nodes, n)
 	}
 	say("mail moves")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/poplin-mail/poplin/maildrop/bucket"
@@ -90,6 +91,17 @@ func Start(ctx context.Context, opts Options) (_ *Cluster, err error) {
 		}
 	}
 	return c, nil
+}
+
+// StartNodes starts all nodes, at the same time.
+func (c *Cluster) StartNodes(ctx context.Context) error {
+	errs := make([]error, len(c.Nodes))
+	var all sync.WaitGroup
+	for i, n := range c.Nodes {
+		all.Go(func() { errs[i] = n.Start(ctx) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 func usersFile(dir string) string { return filepath.Join(dir, "users") }

@@ -25,18 +25,20 @@ type holders struct {
 	mu     sync.Mutex
 	of     map[int][]*hold // by maildrop
 	killed map[string]time.Time
-	double []string // in words
-	vague  int      // suspicions that nothing came of
+	out    map[int]time.Time // since when logins are refused though nobody is known to hold the maildrop
+	double []string          // in words
+	vague  int               // suspicions that nothing came of
 }
 
 // hold is a session that has logged in.
 type hold struct {
 	user       int
 	node       string
-	sent       time.Time // the login, or what announced the lock anew
-	granted    time.Time // its reply came
-	ended      time.Time // QUIT was about to be sent, or the connection closed; zero: it goes on
-	dead       bool      // its node was killed: whatever the client does now, the lock stays
+	sent       time.Time     // the login, or what announced the lock anew
+	granted    time.Time     // its reply came
+	ended      time.Time     // QUIT was about to be sent, or the connection closed; zero: it goes on
+	dead       bool          // its node was killed: whatever the client does now, the lock stays
+	out        time.Duration // how long everybody was refused before, though no session was known
 	suspicions []suspicion
 }
 
@@ -47,7 +49,7 @@ type suspicion struct {
 }
 
 func newHolders(lease time.Duration, users []string) *holders {
-	return &holders{lease: lease, names: users, of: make(map[int][]*hold), killed: make(map[string]time.Time)}
+	return &holders{lease: lease, names: users, of: make(map[int][]*hold), killed: make(map[string]time.Time), out: make(map[int]time.Time)}
 }
 
 // kill notes that a node was killed.
@@ -57,11 +59,30 @@ func (h *holders) kill(node string, at time.Time) {
 	h.killed[node] = at
 }
 
+// refused enters a login that failed. While a session goes on it has to.
+func (h *holders) refused(user int, sent time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, other := range h.of[user] {
+		if other.ended.IsZero() && !other.dead {
+			delete(h.out, user)
+			return
+		}
+	}
+	if _, out := h.out[user]; !out {
+		h.out[user] = sent
+	}
+}
+
 // login enters a login that was answered +OK.
 func (h *holders) login(user int, node string, sent, granted time.Time) *hold {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	mine := &hold{user: user, node: node, sent: sent, granted: granted}
+	if since, out := h.out[user]; out {
+		mine.out = granted.Sub(since)
+		delete(h.out, user)
+	}
 	h.prove(mine, "logged in", sent, granted)
 	kept := []*hold{mine}
 	for _, other := range h.of[user] {

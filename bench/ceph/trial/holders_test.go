@@ -89,3 +89,23 @@ func TestHolders(t *testing.T) {
 		}
 	}
 }
+
+// TestLockedOut: it counts from the first refusal, unless a session that goes
+// on is the reason.
+func TestLockedOut(t *testing.T) {
+	zero := time.Now()
+	at := func(s int) time.Time { return zero.Add(time.Duration(s) * time.Second) }
+	h := newHolders(10*time.Second, []string{"ada"})
+	a := h.login(0, "n1", at(0), at(1))
+	h.refused(0, at(2))
+	h.kill("n1", at(3))
+	h.cut(a, at(3))
+	h.refused(0, at(4))
+	h.refused(0, at(5))
+	b := h.login(0, "n2", at(12), at(13))
+	h.end(b, at(14))
+	c := h.login(0, "n2", at(15), at(16))
+	if a.out != 0 || b.out != 9*time.Second || c.out != 0 {
+		t.Errorf("locked out for %v, %v, %v; want 0, 9 s, 0", a.out, b.out, c.out)
+	}
+}

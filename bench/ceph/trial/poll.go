@@ -91,7 +91,6 @@ func (t *trial) enter(ctx context.Context, user int) (*session, error) {
 	for {
 		s, err := t.login(user)
 		if err == nil {
-			t.spans.wait(time.Since(begun))
 			return s, nil
 		}
 		if ctx.Err() != nil {
@@ -127,9 +126,11 @@ func (t *trial) login(user int) (_ *session, err error) {
 	if err != nil {
 		var refused *pop3.Error
 		t.books.login(errors.As(err, &refused) && refused.Code == pop3.InUse)
+		t.holders.refused(user, sent)
 		return nil, err
 	}
 	s.hold = t.holders.login(user, s.node, sent, granted)
+	t.spans.out(s.hold.out)
 	if s.uids, err = s.list(s.ctx); err != nil {
 		return nil, s.broken(err)
 	}

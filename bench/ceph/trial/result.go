@@ -57,7 +57,7 @@ type Span struct {
 	Times    int
 	Delivery time.Duration // from the first attempt to 250, all attempts
 	Login    time.Duration // from PASS to its reply, whatever it says
-	Wait     time.Duration // from the first attempt of somebody to get in to +OK
+	Out      time.Duration // nobody could log in to a maildrop, though no session was known
 }
 
 // Result is what came of a Run.
@@ -100,9 +100,9 @@ func (r *Result) Summary() string {
 	} {
 		fmt.Fprintf(&b, "%9d %s\n", line.count, line.what)
 	}
-	fmt.Fprintf(&b, "\n%-28s %6s %12s %12s %12s\n", "longest, in seconds", "times", "delivery", "login", "until in")
+	fmt.Fprintf(&b, "\n%-28s %6s %12s %12s %12s\n", "longest, in seconds", "times", "delivery", "login", "locked out")
 	for _, s := range r.Spans {
-		fmt.Fprintf(&b, "%-28s %6d %12.2f %12.2f %12.2f\n", s.What, s.Times, s.Delivery.Seconds(), s.Login.Seconds(), s.Wait.Seconds())
+		fmt.Fprintf(&b, "%-28s %6d %12.2f %12.2f %12.2f\n", s.What, s.Times, s.Delivery.Seconds(), s.Login.Seconds(), s.Out.Seconds())
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "note: %s\n", note)

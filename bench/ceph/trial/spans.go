@@ -62,11 +62,11 @@ func (s *spans) login(took time.Duration) {
 	span.Login = max(span.Login, took)
 }
 
-func (s *spans) wait(took time.Duration) {
+func (s *spans) out(took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	span := s.of(took)
-	span.Wait = max(span.Wait, took)
+	span.Out = max(span.Out, took)
 }
 
 func (s *spans) all() (all []Span) {
