@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -96,11 +97,18 @@ func listens(ctx context.Context, addrs ...string) bool {
 	return true
 }
 
-// freeAddrs gives addresses on the loopback whose ports the kernel chose.
-// Whoever takes one meanwhile makes the start fail.
+// Ports that the kernel gives to nobody who connects, by its default: a piece
+// that was killed must find its own free again.
+const lowestPort, highestPort = 20000, 32000
+
+// freeAddrs gives addresses on the loopback that are free now. Whoever takes
+// one meanwhile makes the start fail.
 func freeAddrs(count int) (addrs []string, err error) {
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for tries := 0; len(addrs) < count; tries++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowestPort+rand.IntN(highestPort-lowestPort)))
+		if err != nil && tries < 10*count {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -39,7 +39,6 @@ func (o Options) long(ctx context.Context, user string) error {
 		return err
 	}
 	var retr, get []time.Duration
-	var share []float64
 	for i := range rounds {
 		direct, err := timed(func() (int64, error) { return read(ctx, engine, bucketName, key) })
 		if err != nil {
@@ -57,7 +56,6 @@ func (o Options) long(ctx context.Context, user string) error {
 		}
 		if i > 0 { // the first is for the caches
 			get, retr = append(get, direct), append(retr, through)
-			share = append(share, direct.Seconds()/through.Seconds())
 		}
 	}
 	g, r := quantile(get, .5), quantile(retr, .5)

@@ -19,16 +19,15 @@ const perSession = 30
 // poll holds one session after the other until ctx ends. One of eight ends
 // without QUIT, one of eight takes its marks back before QUIT, and one of
 // sixteen lasts for longer than a lease.
-func (t *trial) poll(ctx context.Context, user int, numbers *rand.Rand) error {
+func (t *trial) poll(ctx context.Context, user int, numbers *rand.Rand) {
 	for ctx.Err() == nil {
 		s, err := t.enter(ctx, user)
 		if err != nil {
-			return ctx.Err() // nil: somebody else was there all the time
+			continue // somebody else was there all the time, or it is over
 		}
 		t.work(ctx, s, numbers)
 		pause(ctx, within(numbers, 2*t.PollPause))
 	}
-	return nil
 }
 
 // work is a session, once it has logged in. Where it breaks, that is what the

@@ -175,7 +175,7 @@ func (t *trial) load(ctx context.Context) error {
 		begin(1+i, func(numbers *rand.Rand) error { return t.deliver(working, numbers) })
 	}
 	for i := range t.Pollers * len(t.Users) {
-		begin(1+t.Deliverers+i, func(numbers *rand.Rand) error { return t.poll(working, i%len(t.Users), numbers) })
+		begin(1+t.Deliverers+i, func(numbers *rand.Rand) error { t.poll(working, i%len(t.Users), numbers); return nil })
 	}
 	begun := time.Now()
 	err := t.strike(working)
