@@ -139,7 +139,7 @@ func try(ctx context.Context, opts options, dir string) error {
 	say("mail moves")
 	result, err := trial.Run(ctx, trial.Options{LMTP: c.LMTP(), POP3: c.POP3(), Users: users, Password: cluster.Password, Lease: lease,
 		Nodes: nodes, Kinds: []trial.Pieces{{Kind: "OSD", All: pieces(c.OSDs())}, {Kind: "gateway", All: pieces(c.Gateways())}}, Seed: opts.seed,
-		Kills: opts.kills, Time: opts.time, Deliverers: 4, Pollers: 2, DeliveryPause: 100 * time.Millisecond, PollPause: 400 * time.Millisecond,
+		Kills: opts.kills, Time: opts.time, Deliverers: 4, Pollers: 2, DeliveryPause: 200 * time.Millisecond, PollPause: 400 * time.Millisecond,
 		Calm: 4 * time.Second, Away: 6 * time.Second, Economy: opts.economy, Leftovers: leftovers(c), Progress: func(what string, counts trial.Counts) { say("%v; %s", counts, what) }})
 	err = errors.Join(err, c.Ended())
 	for _, n := range c.Nodes {

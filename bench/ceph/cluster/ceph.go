@@ -14,11 +14,12 @@ import (
 )
 
 // cephConf keeps all of Ceph in one folder and on the loopback. Nobody proves
-// who he is but to the gateways. Pools are small; a copy is on each OSD, though
-// all are on one machine. An OSD that died is found out within seconds: a
-// usual cluster takes up to twenty. Bucket indexes have one shard, and gateways
-// do not wait for small packets to fill up: both make what Poplin does often
-// several times as fast.
+// who he is but to the gateways; ms_mon_client_mode is there for gateways,
+// which by default would do it. Pools are small; a copy is on each OSD, though
+// all are on one machine. An OSD that died is found out within seconds, where a
+// usual cluster takes up to twenty, and one that comes back catches up without
+// pauses. Bucket indexes have one shard, and gateways do not wait for small
+// packets to fill up: both make what Poplin does often several times as fast.
 const cephConf = `[global]
 fsid = %[2]s
 mon_initial_members = a
@@ -52,6 +53,8 @@ osd_crush_chooseleaf_type = 0
 osd_objectstore = bluestore
 osd_memory_target = 939524096
 osd_class_update_on_start = false
+osd_recovery_sleep_hdd = 0
+osd_recovery_sleep_hybrid = 0
 bluestore_block_size = 8589934592
 rgw_override_bucket_index_max_shards = 1
 rgw_dynamic_resharding = false

@@ -14,7 +14,7 @@ import (
 )
 
 // perSession bounds how many messages a session of poll retrieves.
-const perSession = 30
+const perSession = 50
 
 // poll holds one session after the other until ctx ends. One of eight ends
 // without QUIT, one of eight takes its marks back before QUIT, and one of
