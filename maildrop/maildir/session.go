@@ -16,8 +16,9 @@ type session struct {
 	cache  *cache
 	locked int // descriptor that holds the session lock, -1 when closed
 	*catalog
-	moved map[int]entry      // messages that are elsewhere than it says
-	list  []maildrop.Message // nil until it is asked for
+	reading cursor             // behind the message that was asked for last
+	moved   map[int]entry      // messages that are elsewhere than it says
+	list    []maildrop.Message // nil until it is asked for
 }
 
 var _ maildrop.Lister = (*session)(nil)
@@ -69,7 +70,12 @@ func (s *session) UIDs() string { return s.lines }
 
 // record gives the record of message i, which is where it was found last.
 func (s *session) record(i int) *record {
-	r := s.at(i)
+	if s.reading.at != i || s.reading.catalog != s.catalog { // most ask for one after another
+		s.reading = s.cursor(i)
+	}
+	var it item
+	s.reading.next(&it)
+	r := s.catalog.record(&it)
 	if e, found := s.moved[i]; found {
 		r.entry = e
 	}
