@@ -153,12 +153,10 @@ func (k *cursor) string() string {
 	return s
 }
 
-// record makes the record of an item.
+// record makes the record of an item, without its date.
 func (c *catalog) record(it *item) record {
-	t := c.tails[it.tail]
-	r := record{entry: entry{t.place, it.base + t.flags}, ino: it.ino, octets: it.octets, mtime: it.mtime, ctime: it.ctime, size: it.size, uid: it.uid}
-	r.date()
-	return r
+	t := &c.tails[it.tail]
+	return record{entry: entry{t.place, it.base + t.flags}, ino: it.ino, octets: it.octets, mtime: it.mtime, ctime: it.ctime, size: it.size, uid: it.uid}
 }
 
 // at gives the record of message i.
@@ -174,7 +172,9 @@ func (c *catalog) records() []record {
 	all := make([]record, 0, c.count)
 	k := c.cursor(0)
 	for it := (item{}); k.next(&it); {
-		all = append(all, c.record(&it))
+		r := c.record(&it)
+		r.date()
+		all = append(all, r)
 	}
 	return all
 }
