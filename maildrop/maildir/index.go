@@ -43,9 +43,13 @@ type index struct {
 	file indexFile
 
 	// In memory only:
+	filter  filter    // nil until it is needed
 	doubles bool      // there may be files with two names
 	swept   time.Time // when what is old was removed last
 }
+
+// memory gives about how many octets an index takes.
+func (x *index) memory() int { return x.catalog.memory() + 4*cap(x.filter) }
 
 // emptyIndex remembers nothing.
 func emptyIndex() *index { return &index{catalog: &catalog{}} }
