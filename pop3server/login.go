@@ -113,6 +113,7 @@ func (s *session) begin(ctx context.Context, login Login, account Account) error
 	}
 	s.account, s.drop = account, drop
 	s.msgs, s.total = listingOf(drop)
+	s.restDrop() // most sessions ask for nothing but the listing
 	s.srv.hold(s)
 	s.state = pop3.Transaction
 	s.bad = 0

@@ -210,6 +210,14 @@ func (s *session) release() {
 	}
 }
 
+// restDrop has the maildrop give back what it does not need while no message is
+// asked for, such as descriptors.
+func (s *session) restDrop() {
+	if r, ok := s.drop.(maildrop.Rester); ok {
+		r.Rest()
+	}
+}
+
 // handshake puts TLS over the connection. It reports false, with the reason
 // for the log, where that fails.
 func (s *session) handshake(ctx context.Context, config *tls.Config) bool {
@@ -253,6 +261,7 @@ func (s *session) await() ([]byte, error) {
 		line, err = s.r.ReadLine(pop3.MaxAuthLine) // RFC 5034 section 4
 	}
 	if err != nil && timedOut(err) && s.rest() {
+		s.restDrop()
 		return nil, errRests
 	}
 	return line, err

@@ -20,6 +20,18 @@ type folder struct {
 	terms
 }
 
+// fileID tells one file or folder from all others that there are.
+type fileID struct{ dev, ino uint64 }
+
+func fileIDOf(st *unix.Stat_t) fileID { return fileID{uint64(st.Dev), st.Ino} }
+
+// id gives that of the folder itself.
+func (f *folder) id() (fileID, error) {
+	var st unix.Stat_t
+	err := f.sys.fstat(f.top, &st)
+	return fileIDOf(&st), err
+}
+
 // place tells new/ from cur/.
 type place uint8
 

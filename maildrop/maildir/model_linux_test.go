@@ -177,7 +177,7 @@ func (m *model) open(dir int, name string, flags int) (int, error) {
 	at := m.dir(dir)
 	n := at.child(name)
 	switch {
-	case name == ".":
+	case name == "." || at == m.top && name == user:
 		n = at
 	case n == nil && flags&unix.O_CREAT == 0:
 		return -1, named("open", name, unix.ENOENT)

@@ -12,16 +12,21 @@ import (
 
 // session is a Maildir as it stood when it was opened.
 type session struct {
-	*folder
-	cache  *cache
-	locked int // descriptor that holds the session lock, -1 when closed
+	*folder // closed while it rests
+	store   *Store
+	parts   []string // of the folder's path
+	self    fileID   // of the folder
+	locked  int      // descriptor that holds the session lock, -1 when closed
 	*catalog
 	reading cursor             // behind the message that was asked for last
 	moved   map[int]entry      // messages that are elsewhere than it says
 	list    []maildrop.Message // nil until it is asked for
 }
 
-var _ maildrop.Lister = (*session)(nil)
+var (
+	_ maildrop.Lister = (*session)(nil)
+	_ maildrop.Rester = (*session)(nil)
+)
 
 // Open implements maildrop.Store. The error wraps maildrop.ErrPermanent for a
 // name that no Maildir can have, and where something other than a folder is
@@ -36,10 +41,14 @@ func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error
 	if err != nil {
 		return nil, err
 	}
-	ses := &session{folder: f, cache: s.cache}
+	ses := &session{folder: f, store: s, parts: parts}
 	if ses.locked, err = f.lock(); err != nil {
 		f.close()
 		return nil, err
+	}
+	if ses.self, err = f.id(); err != nil {
+		ses.Close()
+		return nil, classify("Maildir "+f.name, err)
 	}
 	if ses.catalog, err = s.load(ctx, f); err != nil {
 		ses.Close()
@@ -92,12 +101,15 @@ func (s *session) Close() error {
 	return nil
 }
 
-// check tells what is wrong with a call.
+// check tells what is wrong with a call, and opens the folder for it.
 func (s *session) check(ctx context.Context) error {
 	if s.locked < 0 {
 		return errClosed
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.wake()
 }
 
 // Open implements maildrop.Maildrop.
@@ -163,7 +175,7 @@ func (s *session) serve(ctx context.Context, r *record, fd int, st *unix.Stat_t)
 // forget has the next session look at every file: the directory of one that was
 // changed in place has not changed.
 func (s *session) forget() {
-	s.cache.drop(s.name)
+	s.store.cache.drop(s.name)
 	s.sys.unlink(s.top, indexName)
 }
 
