@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,6 +77,7 @@ type Config struct {
 		Create     bool
 		UIDL       string
 		UIDLFormat string
+		IndexCache Octets
 		Bucket     struct {
 			Endpoints       []string
 			InsecureHTTP    bool
@@ -223,6 +225,7 @@ func Default() *Config {
 	c.POP3S.Listen = []string{":995"}
 	c.Maildrops.Store = Maildir
 	c.Maildrops.Path = "/var/mail/{user}"
+	c.Maildrops.IndexCache = 64 << 20
 	c.Maildrops.Bucket.Bucket = "mail"
 	c.Maildrops.Bucket.Buckets = 1
 	c.Maildrops.Bucket.Lease = 2 * time.Minute
@@ -379,10 +382,15 @@ func (c *Config) check() error {
 
 // MaildirOptions gives the options of the Maildirs' store, without a logger.
 func (c *Config) MaildirOptions() maildir.Options {
+	cache := -1 // none
+	if n := c.Maildrops.IndexCache; n > 0 {
+		cache = int(min(n, math.MaxInt))
+	}
 	return maildir.Options{
 		Path:       c.Maildrops.Path,
 		Create:     c.Maildrops.Create,
 		UIDL:       c.Maildrops.UIDL,
 		UIDLFormat: c.Maildrops.UIDLFormat,
+		IndexCache: cache,
 	}
 }

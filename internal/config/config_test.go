@@ -91,6 +91,7 @@ path = "mail/{domain}/{local}"
 create = true
 uidl = "dovecot"
 uidl_format = "%08Xu%08Xv"
+index_cache = "1MiB"
 [proxy]
 trusted = ["192.0.2.1", "2001:db8::/32"]
 [console]
