@@ -52,6 +52,7 @@ type session struct {
 	deadline  sync.Mutex // held to set the read deadline
 	lineBy    time.Time  // under deadline: when a line must have come
 	drained   bool       // under deadline: the deadline of drain stands
+	gaveWay   bool       // under deadline: there is no time left, see giveWay
 	rested    bool       // the wait for a line was interrupted, and goes on
 	closing   bool       // the loop ends after this reply
 	linger    bool       // the client may still be sending, see hangUp
@@ -293,6 +294,8 @@ func (s *session) setReadDeadline(first time.Duration) {
 	s.deadline.Lock()
 	defer s.deadline.Unlock()
 	switch {
+	case s.gaveWay:
+		s.lineBy = now
 	case s.drained:
 		s.lineBy = now.Add(s.drainTime())
 	case s.state == pop3.Authorization:
@@ -342,6 +345,10 @@ func (s *session) lost(err error) {
 	switch {
 	case cause != "":
 		s.why = cause
+		if timedOut(err) { // giveWay
+			s.reply(errTooMany)
+			s.w.Flush()
+		}
 	case errors.Is(err, wire.ErrLineTooLong):
 		s.why, s.linger = "line too long", true
 		s.reply(errLineTooLong)
