@@ -1,10 +1,12 @@
 package pop3server_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -64,6 +66,31 @@ func TestNoDescriptorToAccept(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A server that can accept nobody for a minute neither spins nor fills the log.
+func TestAcceptBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &scarce{Listener: newPipes(), err: &net.OpError{Op: "accept", Err: syscall.EMFILE}}
+		l.short.Store(1000)
+		var logged bytes.Buffer
+		opts := clear
+		opts.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+		srv, err := pop3server.New(store(t), somebody, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go srv.Serve(l)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if tries := 1000 - l.short.Load(); tries < 50 || tries > 80 {
+			t.Errorf("%d tries to accept in a minute", tries)
+		}
+		if lines := strings.Count(logged.String(), "cannot accept connections"); lines < 2 || lines > 7 {
+			t.Errorf("%d lines in a minute: %s", lines, logged.String())
+		}
+		srv.Close()
+	})
 }
 
 // One that gives way is closed within a moment, though it does not read what it

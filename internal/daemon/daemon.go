@@ -88,7 +88,7 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 		LoginDelay:            limits.LoginDelay,
 		Expire:                cfg.Retention.Expire,
 		ExpireByUser:          true,
-		MaxSessions:           limits.Sessions,
+		MaxSessions:           fit(cfg, descriptors(), logger),
 		MaxSessionsPerAddr:    limits.SessionsPerAddress,
 		MaxSessionsPerNetwork: limits.SessionsPerNetwork,
 		MaxHandshakes:         limits.Handshakes,
