@@ -26,7 +26,10 @@ type identity struct {
 // is settled, no directory is read; and where memory holds what the file of
 // the index does, no file. The session lock must be held.
 func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
-	old, w := s.remembered(f)
+	old, w, err := s.remembered(f)
+	if err != nil {
+		return nil, err
+	}
 	mark, err := s.takeOver(f, old)
 	if err != nil {
 		return nil, err
@@ -81,15 +84,16 @@ func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
 
 // remembered gives the index: the one in memory, if it is what the file
 // holds, and what watches the Maildir since; else the file's.
-func (s *Store) remembered(f *folder) (*index, *watch) {
+func (s *Store) remembered(f *folder) (*index, *watch, error) {
 	if x, w := s.cache.get(f.name); x != nil {
 		file, err := f.indexFile()
 		if err == nil && file.stamp == x.file.stamp && file.size == x.file.size {
-			return x, w
+			return x, w, nil
 		}
 		s.cache.drop(f.name)
 	}
-	return f.readIndex(), nil
+	x, err := f.readIndex()
+	return x, nil, err
 }
 
 // written tells whether the file of old says all that x does.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/poplin-mail/poplin/maildrop"
 	"github.com/poplin-mail/poplin/maildrop/maildroptest"
 )
@@ -168,5 +170,35 @@ func TestRestReplaced(t *testing.T) {
 			m.Close()
 			b.leaks()
 		})
+	}
+}
+
+// TestNoDescriptorForTheIndex: a login that finds no descriptor fails, and does
+// not take the index for one that is lost.
+func TestNoDescriptorForTheIndex(t *testing.T) {
+	b := newBox(t, Options{IndexCache: -1})
+	b.terms.settling = 1
+	want := fill(b)
+	settle()
+	b.list()
+	for _, errno := range []error{unix.EMFILE, unix.ENFILE} {
+		b.hook.reset(func(_ int, op, name string) error {
+			if op == "open" && name == indexName {
+				return errno
+			}
+			return nil
+		})
+		if _, err := b.Open(t.Context(), user); !errors.Is(err, maildrop.ErrTemporary) || !errors.Is(err, errno) {
+			t.Errorf("%v: %v", errno, err)
+		}
+		if b.hook.count("read") != 0 {
+			t.Errorf("%v: calls were %q", errno, b.hook.log)
+		}
+		b.leaks()
+		b.hook.reset(nil)
+	}
+	b.wantUIDs("with descriptors", want...)
+	if b.hook.count("readDir") != 0 {
+		t.Errorf("the index is lost: calls were %q", b.hook.log)
 	}
 }
