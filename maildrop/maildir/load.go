@@ -22,10 +22,10 @@ type identity struct {
 }
 
 // load finds the messages of a Maildir, in order, with sizes and UIDs, and
-// keeps the index up to date. Where the stamps are those of the index, and it
+// brings the index up to date. Where the stamps are those of the index, and it
 // is settled, no directory is read; and where memory holds what the file of
 // the index does, no file. The session lock must be held.
-func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
+func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 	old, w, err := s.remembered(f)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
 	}
 	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark {
 		s.cache.put(f.name, old, w)
-		return old.catalog, nil
+		return old, nil
 	}
 	// W goes where it cannot be kept: what it told is told once.
 	defer func() { s.watches.end(w) }()
@@ -79,7 +79,7 @@ func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
 	if s.cache.put(f.name, now, w) {
 		w = nil
 	}
-	return now.catalog, nil
+	return now, nil
 }
 
 // remembered gives the index: the one in memory, if it is what the file

@@ -19,7 +19,9 @@ type session struct {
 	locked  int      // descriptor that holds the session lock, -1 when closed
 	*catalog
 	reading cursor             // behind the message that was asked for last
+	index   *index             // whose catalog that is; nil once it is of no use
 	moved   map[int]entry      // messages that are elsewhere than it says
+	again   map[int]record     // those measured again, as they are
 	list    []maildrop.Message // nil until it is asked for
 }
 
@@ -50,10 +52,11 @@ func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error
 		ses.Close()
 		return nil, classify("Maildir "+f.name, err)
 	}
-	if ses.catalog, err = s.load(ctx, f); err != nil {
+	if ses.index, err = s.load(ctx, f); err != nil {
 		ses.Close()
 		return nil, classify("Maildir "+f.name, err)
 	}
+	ses.catalog = ses.index.catalog
 	return ses, nil
 }
 
@@ -94,6 +97,7 @@ func (s *session) record(i int) *record {
 // Close implements maildrop.Maildrop.
 func (s *session) Close() error {
 	if s.locked >= 0 {
+		s.keepAgain()
 		s.sys.close(s.locked)
 		s.locked = -1
 		s.folder.close()
@@ -128,7 +132,7 @@ func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 		var st unix.Stat_t
 		fd, err := s.openMessage(r.entry, &st)
 		if err == nil && st.Ino == r.ino {
-			return s.serve(ctx, r, fd, &st)
+			return s.serve(ctx, i, r, fd, &st)
 		}
 		if err == nil {
 			s.sys.close(fd)
@@ -151,17 +155,18 @@ func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 	}
 }
 
-// serve gives the reader of an open file that has the inode of record r. The
-// same inode with another size or time is a file changed in place, or another
-// one in its room; it is served only if its size is the one announced, as
-// after a touch or a rename.
-func (s *session) serve(ctx context.Context, r *record, fd int, st *unix.Stat_t) (io.ReadCloser, error) {
+// serve gives the reader of an open file that has the inode of message i, whose
+// record is r. The same inode with another size or time is a file changed in
+// place, or another one in its room; it is served only if its size is the one
+// announced, as after a touch, a rename, or a backup by hard links.
+func (s *session) serve(ctx context.Context, i int, r *record, fd int, st *unix.Stat_t) (io.ReadCloser, error) {
 	opened := &file{sys: s.sys, fd: fd, name: r.name, left: st.Size}
-	if r.unchanged(st) {
+	if r.unchanged(st) || s.knownAgain(i, st) {
 		return opened, nil
 	}
 	now, err := s.measure(ctx, r.entry)
 	if err == nil && now.ino == r.ino && now.size == r.size {
+		s.noteAgain(i, &now)
 		return opened, nil
 	}
 	opened.Close()
@@ -175,6 +180,7 @@ func (s *session) serve(ctx context.Context, r *record, fd int, st *unix.Stat_t)
 // forget has the next session look at every file: the directory of one that was
 // changed in place has not changed.
 func (s *session) forget() {
+	s.index = nil
 	s.store.cache.drop(s.name)
 	s.sys.unlink(s.top, indexName)
 }
