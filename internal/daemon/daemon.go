@@ -61,13 +61,18 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	if d.certs, err = newCertificates(cfg, func() net.Listener { return d.acme }, logger); err != nil {
 		return nil, err
 	}
-	if d.store, err = newStore(cfg, logger); err != nil {
+	d.operator.metrics = console.NewMetrics()
+	if cfg.Maildrops.Store == config.Bucket {
+		d.store, err = newBucket(cfg, logger, d.operator.metrics.Bucket())
+	} else {
+		d.store, err = newStore(cfg, logger)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if d.users, err = newDirectory(cfg, logger); err != nil {
 		return nil, err
 	}
-	d.operator.metrics = console.NewMetrics()
 	if err := d.newIntake(); err != nil {
 		d.users.Close()
 		return nil, err

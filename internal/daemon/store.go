@@ -16,6 +16,12 @@ import (
 	"github.com/poplin-mail/poplin/maildrop/memory"
 )
 
+// bucketObserver hears what is asked of an object store.
+type bucketObserver interface {
+	bucket.Observer
+	s3.Observer
+}
+
 // newStore makes the store that the configuration names. Nothing is asked of
 // it.
 func newStore(cfg *config.Config, logger *slog.Logger) (maildrop.Store, error) {
@@ -23,22 +29,30 @@ func newStore(cfg *config.Config, logger *slog.Logger) (maildrop.Store, error) {
 	case config.Memory:
 		return memoryStore{memory.New()}, nil
 	case config.Bucket:
-		opts, engines, err := openBucket(cfg)
-		if err != nil {
-			return nil, err
-		}
-		opts.Engine, opts.Logger = engines[0], logger
-		store, err := bucket.New(opts)
-		if err != nil {
-			return nil, fmt.Errorf("maildrops.bucket: %w", err)
-		}
-		return store, nil
+		return newBucket(cfg, logger, nil)
 	}
 	opts := cfg.MaildirOptions()
 	opts.Logger = logger
 	store, err := maildir.New(opts)
 	if err != nil {
 		return nil, fmt.Errorf("maildrops: %w", err)
+	}
+	return store, nil
+}
+
+// newBucket makes a store in an object store. A nil observer hears nothing.
+func newBucket(cfg *config.Config, logger *slog.Logger, observer bucketObserver) (*bucket.Store, error) {
+	opts, engines, err := openBucket(cfg, observer)
+	if err != nil {
+		return nil, err
+	}
+	opts.Engine, opts.Logger = engines[0], logger
+	if observer != nil {
+		opts.Observer = observer
+	}
+	store, err := bucket.New(opts)
+	if err != nil {
+		return nil, fmt.Errorf("maildrops.bucket: %w", err)
 	}
 	return store, nil
 }
@@ -76,8 +90,8 @@ func Undeleter(cfg *config.Config, logger *slog.Logger) (maildrop.Undeleter, err
 }
 
 // openBucket reads the files that the options of an object store name, and
-// gives an engine for each endpoint.
-func openBucket(cfg *config.Config) (bucket.Options, []*s3.Engine, error) {
+// gives an engine for each endpoint. A nil observer hears nothing.
+func openBucket(cfg *config.Config, observer s3.Observer) (bucket.Options, []*s3.Engine, error) {
 	b, opts := &cfg.Maildrops.Bucket, cfg.BucketOptions()
 	fail := func(key string, err error) (bucket.Options, []*s3.Engine, error) {
 		return opts, nil, fmt.Errorf("maildrops.bucket.%s: %w", key, err)
@@ -100,7 +114,7 @@ func openBucket(cfg *config.Config) (bucket.Options, []*s3.Engine, error) {
 	var engines []*s3.Engine
 	for _, endpoint := range b.Endpoints {
 		at := cfg.S3Options(endpoint)
-		at.SecretKey, at.CA = secret, authorities
+		at.SecretKey, at.CA, at.Observer = secret, authorities, observer
 		e, err := s3.New(at)
 		if err != nil {
 			return fail("endpoints", err)
@@ -135,7 +149,7 @@ func CheckBucket(ctx context.Context, cfg *config.Config) ([]bucket.Finding, err
 	if cfg.Maildrops.Store != config.Bucket {
 		return nil, noBucket(cfg)
 	}
-	opts, engines, err := openBucket(cfg)
+	opts, engines, err := openBucket(cfg, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +191,7 @@ func MakeBuckets(ctx context.Context, cfg *config.Config) ([]Made, error) {
 	if cfg.Maildrops.Store != config.Bucket {
 		return nil, noBucket(cfg)
 	}
-	opts, engines, err := openBucket(cfg)
+	opts, engines, err := openBucket(cfg, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,9 @@ type Options struct {
 
 	File    string
 	Profile string // in the file; empty means AWS_PROFILE, or "default"
+
+	// Observer hears of requests as they go over the wire. Nil means nobody.
+	Observer Observer
 }
 
 // Engine asks a store. Make it with New.
@@ -109,6 +112,10 @@ func New(opts Options) (*Engine, error) {
 	if e.region == "" {
 		e.region = "us-east-1"
 	}
+	var roundTripper http.RoundTripper = transport
+	if opts.Observer != nil {
+		roundTripper = observed{transport, opts.Observer}
+	}
 	lookup := minio.BucketLookupAuto
 	if opts.PathStyle {
 		lookup = minio.BucketLookupPath
@@ -118,7 +125,7 @@ func New(opts Options) (*Engine, error) {
 		Secure:       secure,
 		Region:       e.region,
 		BucketLookup: lookup,
-		Transport:    dated{transport},
+		Transport:    dated{roundTripper},
 		MaxRetries:   1, // the Store tries again, and writes another generation each time
 	})
 	if err != nil {
