@@ -171,6 +171,7 @@ type Config struct {
 		IdleTimeout        time.Duration
 		LoginTimeout       time.Duration
 		WriteTimeout       time.Duration
+		ShutdownDelay      time.Duration
 		ShutdownGrace      time.Duration
 		UpgradeGrace       time.Duration
 		HandshakeTimeout   time.Duration

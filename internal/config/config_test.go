@@ -277,6 +277,7 @@ known_networks = "10.0.0.0/8"
 idle_timeout = "1h30m"
 login_timeout = "90s"
 write_timeout = "2m"
+shutdown_delay = "10s"
 shutdown_grace = "0s"
 sessions = 5
 sessions_per_address = 2

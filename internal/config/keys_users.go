@@ -106,6 +106,8 @@ var limitKeys = []key{
 		doc: "How long a TLS handshake may take, and a PROXY header."},
 	{name: "limits.write_timeout", field: func(c *Config) any { return &c.Limits.WriteTimeout }, least: int64(time.Second),
 		doc: "How long a client may take to accept 16 KiB: the least rate at which it must read."},
+	{name: "limits.shutdown_delay", field: func(c *Config) any { return &c.Limits.ShutdownDelay },
+		doc: "How long connections are still taken when the server is told to end, while /healthz fails already: as long as a balancer takes to notice. limits.shutdown_grace begins behind it."},
 	{name: "limits.shutdown_grace", field: func(c *Config) any { return &c.Limits.ShutdownGrace },
 		doc: "How long sessions may go on when the server is told to end, before they are cut. Nothing is deleted without QUIT."},
 	{name: "limits.upgrade_grace", field: func(c *Config) any { return &c.Limits.UpgradeGrace },

@@ -206,3 +206,26 @@ func TestObserverOfStall(t *testing.T) {
 		}
 	})
 }
+
+// TestPing: one request, and nothing that is kept.
+func TestPing(t *testing.T) {
+	for fault, works := range map[buckettest.Fault]bool{
+		buckettest.None: true, buckettest.Slow: true, buckettest.NoBucket: false, buckettest.Expired: false, buckettest.Unavailable: false, buckettest.Lost: false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBox(t, bucket.Options{Buckets: 4})
+			b.begin(first(fault))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := b.Ping(ctx); (err == nil) != works {
+				t.Errorf("%v: %v", fault, err)
+			}
+			if n := b.end(); n != 1 {
+				t.Errorf("%v: %d requests", fault, n)
+			}
+			if keys := b.objects.Keys("mail-00", ""); len(keys) > 0 {
+				t.Errorf("%v: there are %q", fault, keys)
+			}
+		})
+	}
+}

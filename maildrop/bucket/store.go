@@ -178,6 +178,19 @@ func (s *Store) Close() error {
 // errClosed answers a call that came after Close.
 var errClosed = errors.New("bucket: closed")
 
+// Ping makes one request, of the cheapest kind, and says whether the store
+// answers as it should.
+func (s *Store) Ping(ctx context.Context) error {
+	o, err := s.engine.Get(ctx, Buckets(s.bucket, s.buckets)[0], checks+"ping", How{})
+	if err == nil {
+		o.Body.Close()
+	}
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // begin checks what every operation on a maildrop starts with, and gives the
 // place of the maildrop.
 func (s *Store) begin(ctx context.Context, name string) (place, error) {
