@@ -100,6 +100,7 @@ type Config struct {
 		Source       []string // File, SQL, LDAP, PAM, OAuth
 		File         string
 		AppPasswords string
+		SecretFile   string
 		Mechanisms   []string
 		CacheTime    time.Duration
 		MasterFile   string

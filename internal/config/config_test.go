@@ -210,6 +210,7 @@ agree = true
 source = ["file", "sql", "ldap", "oauth"]
 file = "../users"
 app_passwords = ""
+secret_file = "shared"
 mechanisms = "PLAIN"
 cache_time = "0s"
 master_file = "masters"
@@ -541,10 +542,12 @@ func TestSecretsAreForNobodyElse(t *testing.T) {
 
 func TestWarningsOfNetworks(t *testing.T) {
 	for text, want := range map[string]string{
-		"[console]\nlisten = \":8110\"":                ":8110 can be reached",
-		"[users]\nldap.url = \"ldap://192.0.2.1\"":     "clear text",
-		"[users]\nmechanisms = \"CRAM-MD5\"":           "MD5",
-		"[users]\nldap.url = \"ldap://127.0.0.1:389\"": "",
+		"[console]\nlisten = \":8110\"":                                                                      ":8110 can be reached",
+		"[users]\nldap.url = \"ldap://192.0.2.1\"":                                                           "clear text",
+		"[users]\nmechanisms = \"CRAM-MD5\"":                                                                 "MD5",
+		"[users]\nldap.url = \"ldap://127.0.0.1:389\"":                                                       "",
+		"maildrops={store = \"bucket\", bucket.endpoints = \"http://127.0.0.1\"}":                            "users.secret_file is empty",
+		"users.secret_file = \"s\"\nmaildrops={store = \"bucket\", bucket.endpoints = \"http://127.0.0.1\"}": "",
 	} {
 		c, err := parse("f", "/", []byte(text))
 		if err != nil {

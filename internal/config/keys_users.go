@@ -12,6 +12,8 @@ var userKeys = []key{
 		doc: "File with a user a line, in the form of Dovecot's passwd-file: name:{SCHEME}hash:... It is edited by `poplin user`, and read again when it changes. Others must not be able to read it."},
 	{name: "users.app_passwords", field: func(c *Config) any { return &c.Users.AppPasswords }, path: true,
 		doc: "File with the app passwords of users of any source, edited by `poplin user app-password`. It need not exist. Empty: there are none."},
+	{name: "users.secret_file", field: func(c *Config) any { return &c.Users.SecretFile }, path: true,
+		doc: "File with a secret, 64 hexadecimal digits as `openssl rand -hex 32` makes them, that all servers behind one name share: by it they tell a stranger the same of a name that nobody has. Empty: a secret of this server's own, below state."},
 	{name: "users.mechanisms", field: func(c *Config) any { return &c.Users.Mechanisms },
 		check: oneOf("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "EXTERNAL", "OAUTHBEARER", "XOAUTH2"),
 		doc:   "The SASL mechanisms to offer. []: all that every user can log in with, but for CRAM-MD5, which rests on MD5 and needs passwords in clear text."},

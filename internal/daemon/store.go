@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -105,7 +104,7 @@ func openBucket(cfg *config.Config, observer s3.Observer) (bucket.Options, []*s3
 		return fail("ca_file", err)
 	}
 	for _, file := range b.KeyFiles {
-		key, err := bucketKey(file)
+		key, err := hexKey(file)
 		if err != nil {
 			return fail("key_files", err)
 		}
@@ -125,18 +124,6 @@ func openBucket(cfg *config.Config, observer s3.Observer) (bucket.Options, []*s3
 		return fail("endpoints", errors.New("it is empty"))
 	}
 	return opts, engines, nil
-}
-
-// bucketKey reads a key that encrypts.
-func bucketKey(file string) (key bucket.Key, err error) {
-	text, err := secretOf("", file)
-	if err != nil {
-		return key, err
-	}
-	if n, err := hex.Decode(key[:], []byte(text[:min(len(text), 2*len(key))])); err != nil || n != len(key) || len(text) != 2*len(key) {
-		return key, fmt.Errorf("%s does not hold 64 hexadecimal digits: `openssl rand -hex 32` makes some", file)
-	}
-	return key, nil
 }
 
 // noBucket answers a command about buckets where there are none.
