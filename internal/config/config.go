@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/directory"
+	"github.com/poplin-mail/poplin/maildrop/bucket"
 	"github.com/poplin-mail/poplin/maildrop/maildir"
 )
 
@@ -90,6 +91,7 @@ type Config struct {
 			CredentialsFile string
 			Bucket          string
 			Buckets         int
+			CacheMessages   int
 			Economy         bool
 			Lease           time.Duration
 			Compress        bool
@@ -230,6 +232,7 @@ func Default() *Config {
 	c.Maildrops.IndexCache = 64 << 20
 	c.Maildrops.Bucket.Bucket = "mail"
 	c.Maildrops.Bucket.Buckets = 1
+	c.Maildrops.Bucket.CacheMessages = bucket.DefaultCacheMessages
 	c.Maildrops.Bucket.Lease = 2 * time.Minute
 	c.Sandbox = true
 	c.LMTP.SocketMode = "0660"

@@ -259,6 +259,7 @@ credentials_file = "aws"
 bucket = "post"
 buckets = 16
 economy = true
+cache_messages = 5
 lease = "5m"
 compress = true
 key_files = ["k2", "k1"]

@@ -81,6 +81,14 @@ func TestObserver(t *testing.T) {
 	}
 	b.want(t, "Get of what has not changed", 0, 0, "read 304")
 
+	if left, err := e.Delete(ctx, "mail", []string{"empty"}); err != nil || len(left) != 0 {
+		t.Errorf("Delete of one: %q are left, %v", left, err)
+	}
+	b.want(t, "Delete of one", 0, 0, "delete 204")
+	if keys := s.Objects.Store.Keys("mail", ""); !slices.Equal(keys, []string{"a"}) {
+		t.Errorf("there are %q", keys)
+	}
+
 	var body int // of the next reply
 	s.Answer(func(w http.ResponseWriter, r *http.Request) bool {
 		switch r.URL.Query().Get("list-type") {
