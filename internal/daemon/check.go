@@ -36,7 +36,7 @@ func CheckFiles(cfg *config.Config) []error {
 		note("acme.server_ca", checkAuthorities(cfg.ACME.ServerCA))
 	}
 	if cfg.Maildrops.Store == config.Bucket {
-		if _, _, err := openBucket(cfg, nil); err != nil {
+		if _, _, err := openBucket(cfg); err != nil {
 			wrong = append(wrong, err)
 		}
 	}

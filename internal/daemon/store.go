@@ -41,7 +41,7 @@ func newStore(cfg *config.Config, logger *slog.Logger) (maildrop.Store, error) {
 
 // newBucket makes a store in an object store. A nil observer hears nothing.
 func newBucket(cfg *config.Config, logger *slog.Logger, observer bucketObserver) (*bucket.Store, error) {
-	opts, engines, err := openBucket(cfg, observer)
+	opts, engines, err := openObserved(cfg, observer)
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +89,14 @@ func Undeleter(cfg *config.Config, logger *slog.Logger) (maildrop.Undeleter, err
 }
 
 // openBucket reads the files that the options of an object store name, and
-// gives an engine for each endpoint. A nil observer hears nothing.
-func openBucket(cfg *config.Config, observer s3.Observer) (bucket.Options, []*s3.Engine, error) {
+// gives an engine for each endpoint.
+func openBucket(cfg *config.Config) (bucket.Options, []*s3.Engine, error) {
+	return openObserved(cfg, nil)
+}
+
+// openObserved is openBucket with somebody who hears of the requests; nil:
+// nobody.
+func openObserved(cfg *config.Config, observer s3.Observer) (bucket.Options, []*s3.Engine, error) {
 	b, opts := &cfg.Maildrops.Bucket, cfg.BucketOptions()
 	fail := func(key string, err error) (bucket.Options, []*s3.Engine, error) {
 		return opts, nil, fmt.Errorf("maildrops.bucket.%s: %w", key, err)
@@ -136,7 +142,7 @@ func CheckBucket(ctx context.Context, cfg *config.Config) ([]bucket.Finding, err
 	if cfg.Maildrops.Store != config.Bucket {
 		return nil, noBucket(cfg)
 	}
-	opts, engines, err := openBucket(cfg, nil)
+	opts, engines, err := openBucket(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +184,7 @@ func MakeBuckets(ctx context.Context, cfg *config.Config) ([]Made, error) {
 	if cfg.Maildrops.Store != config.Bucket {
 		return nil, noBucket(cfg)
 	}
-	opts, engines, err := openBucket(cfg, nil)
+	opts, engines, err := openBucket(cfg)
 	if err != nil {
 		return nil, err
 	}

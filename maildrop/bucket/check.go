@@ -16,9 +16,6 @@ type Finding struct {
 	Err  error  // why maildrops must not be kept there; nil: it is as it must be
 }
 
-// checks is what the keys of objects begin with that are no maildrop's.
-const checks = "poplin-check/"
-
 // Check tries out whether maildrops may be kept in the buckets of these
 // options. It writes below poplin-check/ in the first of them, and removes
 // that. Engines are ways to the same store, such as its gateways: what is
@@ -28,7 +25,7 @@ const checks = "poplin-check/"
 // pass.
 func Check(ctx context.Context, opts Options, engines ...Engine) []Finding {
 	c := &checker{
-		prefix: checks + nonce() + "/", bucket: Buckets(opts.Bucket, opts.Buckets)[0], engines: engines,
+		prefix: "poplin-check/" + nonce() + "/", bucket: Buckets(opts.Bucket, opts.Buckets)[0], engines: engines,
 		skew: orDefault(opts.Lease, DefaultLease) / 8, timeout: orDefault(opts.Timeout, DefaultTimeout),
 	}
 	defer c.clean(ctx)

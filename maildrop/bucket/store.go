@@ -178,10 +178,13 @@ func (s *Store) Close() error {
 // errClosed answers a call that came after Close.
 var errClosed = errors.New("bucket: closed")
 
+// pingKey is a key that no object has.
+const pingKey = "poplin-ping"
+
 // Ping makes one request, of the cheapest kind, and says whether the store
 // answers as it should.
 func (s *Store) Ping(ctx context.Context) error {
-	o, err := s.engine.Get(ctx, Buckets(s.bucket, s.buckets)[0], checks+"ping", How{})
+	o, err := s.engine.Get(ctx, Buckets(s.bucket, s.buckets)[0], pingKey, How{})
 	if err == nil {
 		o.Body.Close()
 	}
