@@ -56,33 +56,45 @@ func (s *Store) openFolder(parts []string, create bool) (*folder, error) {
 	return f, nil
 }
 
-// openTop opens the folder at parts, and leaves new/ and cur/ to openDirs. Each
-// part is looked up in the folder before it, and no symbolic link is followed:
-// one user's could lead to another's mail.
+// openTop opens the folder at parts, and leaves new/ and cur/ to openDirs.
 func (s *Store) openTop(parts []string, create bool) (*folder, error) {
+	top, err := s.reach(parts, create)
+	if err != nil {
+		return nil, err
+	}
+	f := &folder{name: s.pathOf(parts), sys: s.sys, top: top, dirs: [2]int{-1, -1}, terms: s.terms}
+	if create {
+		if err := f.make(); err != nil {
+			f.close()
+			return nil, explain(f.name, err)
+		}
+	}
+	return f, nil
+}
+
+// pathOf gives the path of a Maildir.
+func (s *Store) pathOf(parts []string) string {
+	return filepath.Join(append([]string{s.path.root}, parts...)...)
+}
+
+// reach opens the folder at parts. Each is looked up in the folder before it,
+// and no symbolic link is followed: one user's could lead to another's mail.
+func (s *Store) reach(parts []string, create bool) (int, error) {
 	dir, err := s.openRoot(s.path.root)
 	if missing(err) {
-		return nil, temporary(fmt.Sprintf("%s is missing: mount its disk, or make it", s.path.root), err)
+		return -1, temporary(fmt.Sprintf("%s is missing: mount its disk, or make it", s.path.root), err)
 	} else if err != nil {
-		return nil, temporary("root of the Maildirs", err)
+		return -1, temporary("root of the Maildirs", err)
 	}
-	path := filepath.Join(append([]string{s.path.root}, parts...)...)
 	for _, part := range parts {
 		below, err := s.descend(dir, part, create)
 		s.sys.close(dir)
 		if err != nil {
-			return nil, explain(path, err)
+			return -1, explain(s.pathOf(parts), err)
 		}
 		dir = below
 	}
-	f := &folder{name: path, sys: s.sys, top: dir, dirs: [2]int{-1, -1}, terms: s.terms}
-	if create {
-		if err := f.make(); err != nil {
-			f.close()
-			return nil, explain(path, err)
-		}
-	}
-	return f, nil
+	return dir, nil
 }
 
 // openRoot opens a folder that is the administrator's business, so that

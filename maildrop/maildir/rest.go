@@ -25,9 +25,9 @@ func (s *session) wake() error {
 	if s.top >= 0 {
 		return nil
 	}
-	top, err := s.store.reach(s.parts)
+	top, err := s.store.reach(s.parts, false)
 	if err != nil {
-		return explain(s.name, err)
+		return err
 	}
 	s.top = top
 	self, err := s.id()
@@ -55,30 +55,4 @@ func (s *session) stillLocked() error {
 		return errReplaced
 	}
 	return err
-}
-
-// reach opens the folder at parts below the root. None of them may be a
-// symbolic link.
-func (s *Store) reach(parts []string) (int, error) {
-	var root int
-	err := again(func() (err error) {
-		root, err = unix.Open(s.path.root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		return err
-	})
-	if err != nil {
-		return -1, named("open", s.path.root, err)
-	}
-	defer unix.Close(root)
-	at := root
-	for i, part := range parts {
-		below, err := s.sys.open(at, part, unix.O_RDONLY|unix.O_DIRECTORY)
-		if i > 0 {
-			s.sys.close(at)
-		}
-		if err != nil {
-			return -1, err
-		}
-		at = below
-	}
-	return at, nil
 }
