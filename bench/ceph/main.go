@@ -45,7 +45,7 @@ func main() {
 	flag.StringVar(&opts.poplin, "poplin", "", "`program` to try; empty: the one that ./cmd/poplin builds")
 	flag.StringVar(&opts.dir, "dir", "", "`folder` for files, with a short path; empty: that for temporary files")
 	flag.BoolVar(&opts.keep, "keep", false, "leave the files where they are, logs among them")
-	flag.IntVar(&opts.kills, "kills", 28, "how many `times` to kill or stop something; some 20 seconds each")
+	flag.IntVar(&opts.kills, "kills", 21, "how many `times` to kill or stop something; some 25 seconds each")
 	flag.DurationVar(&opts.time, "time", time.Minute, "how `long` mail moves at least")
 	flag.IntVar(&opts.nodes, "nodes", 3, "how many `servers`, nine at most")
 	flag.IntVar(&opts.users, "users", 6, "how many `maildrops`")

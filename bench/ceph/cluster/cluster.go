@@ -4,9 +4,12 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -102,6 +105,31 @@ func (c *Cluster) StartNodes(ctx context.Context) error {
 	}
 	all.Wait()
 	return errors.Join(errs...)
+}
+
+// Use has HAProxy give sessions to the first nodes only.
+func (c *Cluster) Use(nodes int) error {
+	conn, err := net.Dial("unix", filepath.Join(c.opts.Dir, "haproxy.sock"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var commands []string
+	for i, n := range c.Nodes {
+		weight := 0
+		if i < nodes {
+			weight = 1
+		}
+		commands = append(commands, fmt.Sprintf("set weight pop3/%s %d", n.name, weight))
+	}
+	if _, err := fmt.Fprintln(conn, strings.Join(commands, ";")); err != nil {
+		return err
+	}
+	said, err := io.ReadAll(conn)
+	if err == nil && len(bytes.TrimSpace(said)) > 0 {
+		err = fmt.Errorf("HAProxy says %q", said)
+	}
+	return err
 }
 
 func usersFile(dir string) string { return filepath.Join(dir, "users") }

@@ -34,24 +34,35 @@ const (
 // sessions are how many are polled with, and deliver, at a time.
 var sessions = []int{1, 16}
 
-// Run starts the nodes one by one, and measures.
+// turns is how often each number of nodes is measured, one after the other, so
+// that what else the machine does meanwhile troubles all alike. Figures are
+// medians of these.
+const turns = 3
+
+// Run starts the nodes, and measures.
 func Run(ctx context.Context, opts Options) error {
 	polled := opts.Users[:len(opts.Users)-1]
 	nodes := opts.Cluster.Nodes
-	for n := range nodes {
-		if err := nodes[n].Start(ctx); err != nil {
-			return err
-		}
-		pause(ctx, 2*time.Second) // until HAProxy knows
-		if n == 0 {
-			if err := fill(ctx, opts, polled); err != nil {
-				return err
+	if err := opts.Cluster.StartNodes(ctx); err != nil {
+		return err
+	}
+	pause(ctx, 3*time.Second) // until HAProxy knows
+	if err := fill(ctx, opts, polled); err != nil {
+		return err
+	}
+	for _, at := range sessions {
+		all := make([][]poll, len(nodes))
+		for range turns {
+			for n := range nodes {
+				p, err := opts.polls(ctx, n+1, polled, at)
+				if err != nil {
+					return err
+				}
+				all[n] = append(all[n], p)
 			}
 		}
-		for _, at := range sessions {
-			if err := opts.polls(ctx, nodes[:n+1], polled, at); err != nil {
-				return err
-			}
+		for n := range nodes {
+			opts.Print(fmt.Sprintf("polls, nodes %d, sessions at a time %2d: %v", n+1, at, medianOf(all[n])))
 		}
 	}
 	for _, at := range sessions {
@@ -85,40 +96,68 @@ func fill(ctx context.Context, opts Options, users []string) error {
 	return nil
 }
 
-// polls polls with a number of sessions at a time.
-func (o Options) polls(ctx context.Context, nodes []*cluster.Node, users []string, at int) error {
+// poll is what came of polls.
+type poll struct {
+	rate            float64 // sessions a second
+	p50, p99        float64 // of a session, in milliseconds
+	requests, store float64 // of the store in a session, and milliseconds that they took
+}
+
+func (p poll) String() string {
+	s := fmt.Sprintf("%6.1f a second, p50 %6.1f ms, p99 %6.1f ms; ", p.rate, p.p50, p.p99)
+	if p.requests == 0 {
+		return s + "the nodes do not count requests of the store"
+	}
+	return s + fmt.Sprintf("%.1f requests of the store a session, %.1f ms", p.requests, p.store)
+}
+
+// medianOf gives the median of each figure.
+func medianOf(all []poll) poll {
+	of := func(figure func(poll) float64) float64 {
+		var each []float64
+		for _, p := range all {
+			each = append(each, figure(p))
+		}
+		slices.Sort(each)
+		return each[len(each)/2]
+	}
+	return poll{of(func(p poll) float64 { return p.rate }), of(func(p poll) float64 { return p.p50 }), of(func(p poll) float64 { return p.p99 }),
+		of(func(p poll) float64 { return p.requests }), of(func(p poll) float64 { return p.store })}
+}
+
+// polls polls some of the nodes, with a number of sessions at a time.
+func (o Options) polls(ctx context.Context, nodes int, users []string, at int) (poll, error) {
+	fail := func(err error) (poll, error) { return poll{}, err }
+	if err := o.Cluster.Use(nodes); err != nil {
+		return fail(err)
+	}
 	target := &load.Target{Addr: o.Cluster.POP3(), TLS: load.None, Mechanism: load.MechanismUser, Timeout: time.Minute}
 	if err := target.Resolve(ctx); err != nil {
-		return err
+		return fail(err)
 	}
 	var all []load.User
 	for _, name := range users {
 		all = append(all, load.User{Name: name, Password: cluster.Password})
 	}
-	before, err := asked(ctx, nodes)
+	before, err := asked(ctx, o.Cluster.Nodes[:nodes])
 	if err != nil {
-		return err
+		return fail(err)
 	}
-	r, err := load.Run(ctx, load.Config{Target: target, Users: all, Work: load.Poll, Connections: at, Duration: o.Each, Ramp: 500})
+	r, err := load.Run(ctx, load.Config{Target: target, Users: all, Work: load.Poll, Connections: at, Duration: o.Each / turns, Warm: time.Second, Ramp: 500})
 	if err != nil {
-		return err
+		return fail(err)
 	}
-	after, err := asked(ctx, nodes)
+	after, err := asked(ctx, o.Cluster.Nodes[:nodes])
 	if err != nil {
-		return err
+		return fail(err)
 	}
 	if len(r.Failures) > 0 {
-		return fmt.Errorf("%d of %d polls failed: %v", r.Failed, r.Operations, r.Failures)
+		return fail(fmt.Errorf("%d of %d polls failed: %v", r.Failed, r.Operations, r.Failures))
 	}
-	store := "the nodes do not count requests of the store"
-	if n, took := after.requests-before.requests, after.time-before.time; n > 0 {
-		// All sessions count here, the last ones too.
-		total := float64(max(1, after.sessions-before.sessions))
-		store = fmt.Sprintf("%.1f requests of the store a session, %.1f ms", n/total, 1000*took/total)
-	}
-	o.Print(fmt.Sprintf("polls, nodes %d, sessions at a time %2d: %6.1f a second, p50 %6.1f ms, p99 %6.1f ms; %s",
-		len(nodes), at, r.OperationsPerSecond, r.Latency.Session.P50, r.Latency.Session.P99, store))
-	return nil
+	// All sessions count here, the first and the last ones too.
+	total := max(1, after.sessions-before.sessions)
+	return poll{r.OperationsPerSecond, r.Latency.Session.P50, r.Latency.Session.P99,
+		(after.requests - before.requests) / total, 1000 * (after.time - before.time) / total}, nil
 }
 
 // deliveries delivers on a number of connections at a time.

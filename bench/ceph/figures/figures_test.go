@@ -51,3 +51,13 @@ func TestMessage(t *testing.T) {
 		t.Errorf("%d octets", len(m))
 	}
 }
+
+func TestMedianOf(t *testing.T) {
+	got := medianOf([]poll{{1, 9, 2, 3, 5}, {3, 7, 1, 3, 4}, {2, 8, 3, 3, 9}})
+	if want := (poll{2, 8, 2, 3, 5}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if s := (poll{rate: 1}).String(); !strings.Contains(s, "do not count") {
+		t.Errorf("without metrics: %s", s)
+	}
+}
