@@ -181,7 +181,7 @@ func TestLetter(t *testing.T) {
 			t.Fatalf("%v is read as %v, whole %t, %t", l, got, whole, ok)
 		}
 		begin := bytes.Index(message, []byte("\r\n\r\n"))
-		for at := begin; at < len(message); at += 1 + rand.IntN(200) {
+		for at := begin; at < len(message); at += 1 + rand.IntN(4000) {
 			bad := bytes.Clone(message)
 			bad[at] ^= 4
 			if _, whole, _ := readLetter(seed, bad); whole {

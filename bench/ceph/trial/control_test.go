@@ -17,7 +17,7 @@ import (
 func move(t *testing.T, s *site, users []string, kinds ...Pieces) *Result {
 	t.Helper()
 	r, err := Run(t.Context(), Options{LMTP: s.lmtp, POP3: s.pop3, Users: users, Password: password, Lease: time.Second, Kinds: kinds,
-		Seed: 1, Kills: len(kinds), Time: time.Second, Deliverers: 2, Pollers: 2, DeliveryPause: 5 * time.Millisecond, PollPause: 10 * time.Millisecond,
+		Seed: 1, Kills: len(kinds), Time: time.Second / 2, Least: 20, Deliverers: 2, Pollers: 2, DeliveryPause: 5 * time.Millisecond, PollPause: 10 * time.Millisecond,
 		Calm: 100 * time.Millisecond, Away: time.Second,
 		Leftovers: func(_ context.Context, user string) (keys []string, err error) {
 			for _, key := range s.objects.Keys("mail", "") {

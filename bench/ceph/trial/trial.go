@@ -31,6 +31,7 @@ type Options struct {
 
 	Kills int           // how often something is killed or stopped
 	Time  time.Duration // how long it lasts at least
+	Least int           // how many deliveries, and how many sessions, end well at least
 
 	Deliverers    int           // at the same time
 	Pollers       int           // of each maildrop: they are in each other's way
@@ -182,6 +183,9 @@ func (t *trial) load(ctx context.Context) error {
 	if err == nil {
 		t.say("nothing is struck any more")
 		pause(working, t.Time-time.Since(begun))
+		for c := t.books.counted(); min(c.Acknowledged, c.Sessions) < t.Least && working.Err() == nil; c = t.books.counted() {
+			pause(working, 10*time.Millisecond)
+		}
 		err = context.Cause(working)
 	}
 	end(nil)
