@@ -8,8 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rounds bounds how often names that vanished are looked for.
-const rounds = 8
+// rounds bounds how often names that vanished are looked for; and believed, how
+// often those that another file has than was listed, which may be elsewhere:
+// there are file systems whose listings always give other inodes.
+const (
+	rounds   = 8
+	believed = 2
+)
 
 // sweeping is how long what is old may stay where folders need no listing.
 const sweeping = time.Hour
@@ -157,7 +162,7 @@ func (f *folder) examine(ctx context.Context, old []record, first *listing, now 
 	found := make(map[identity]int, len(l.entries))
 	doubles := false
 	pending := l.entries
-	for range rounds {
+	for round := range rounds {
 		lost := make(map[string]bool)
 		records, errs := f.lookAll(ctx, pending, known)
 		for i, e := range pending {
@@ -169,6 +174,9 @@ func (f *folder) examine(ctx context.Context, old []record, first *listing, now 
 				return nil, err
 			default:
 				all = single(all, found, r, &doubles)
+				if r.ino != e.ino && round < believed {
+					lost[e.base()] = true
+				}
 			}
 		}
 		if len(lost) == 0 {

@@ -134,11 +134,8 @@ func (o *oracle) act() {
 		dir, name := o.split(file)
 		dir.child(name).ctime = o.stamp()
 	case op < 27: // renamed, and its name is used again; see removing
-		if dir, name := o.split(file); !o.removing {
-			if n := dir.child(name); o.move(file, flagged) {
-				o.write(file)
-				o.reused[n] = true
-			}
+		if !o.removing && o.move(file, flagged) {
+			o.write(file)
 		}
 	default: // a change that leaves the mtime of the folder
 		dir, name := o.split(file)
