@@ -151,6 +151,9 @@ func (c *comparison) see(e *dirent) error {
 	} else if err != nil {
 		return err
 	}
+	if st.Ino != e.ino {
+		return errUnclear // the file that was listed may be elsewhere
+	}
 	if !regular(&st) {
 		return nil
 	}
