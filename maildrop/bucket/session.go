@@ -19,6 +19,8 @@ type session struct {
 	all    []message
 	list   []maildrop.Message
 	closed bool
+
+	changed bool // messages were taken in since the generation was changed
 }
 
 // Open implements maildrop.Store. A maildrop to which nothing was delivered

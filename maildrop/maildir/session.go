@@ -13,6 +13,7 @@ import (
 // session is a Maildir as it stood when it was opened.
 type session struct {
 	*folder
+	store  *Store
 	cache  *cache
 	locked int // descriptor that holds the session lock, -1 when closed
 	*catalog
@@ -35,7 +36,7 @@ func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error
 	if err != nil {
 		return nil, err
 	}
-	ses := &session{folder: f, cache: s.cache}
+	ses := &session{folder: f, store: s, cache: s.cache}
 	if ses.locked, err = f.lock(); err != nil {
 		f.close()
 		return nil, err
