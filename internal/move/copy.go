@@ -7,18 +7,32 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
 )
 
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
+// keptAside is how long messages can be brought back that were removed only
+// because somebody had removed them on the other side.
+const keptAside = 30 * 24 * time.Hour
+
+// setAside removes messages of which there is no other copy: nobody has asked
+// for that here, and a backup that was restored looks the same.
+func (d *drop) setAside(ctx context.Context, marked []int) error {
+	if len(marked) == 0 {
+		return nil
+	}
+	return d.SetAside(ctx, marked, keptAside)
+}
+
 // mirror removes at the destination what its user has removed from the source.
 func (r *run) mirror(ctx context.Context, p *plan) error {
 	if len(p.gone) == 0 {
 		return nil
 	}
-	if err := r.dst.Remove(ctx, p.gone); err != nil {
+	if err := r.dst.setAside(ctx, p.gone); err != nil {
 		return fmt.Errorf("messages that are gone from the source were not removed at the destination: %w", err)
 	}
 	r.result.Gone += len(p.gone)
@@ -215,11 +229,15 @@ func (r *run) finish(ctx context.Context, p *plan) error {
 		return err
 	}
 	r.watch.stage("emptying")
-	if err := r.src.Remove(ctx, all); err != nil {
+	if err := r.src.setAside(ctx, p.dropped); err != nil {
 		return fmt.Errorf("source not emptied: %w", err)
 	}
-	r.result.Removed += len(all) - len(p.dropped)
 	r.result.Dropped += len(p.dropped)
+	safe := slices.DeleteFunc(all, func(i int) bool { _, found := slices.BinarySearch(p.dropped, i); return found })
+	if err := r.src.Remove(ctx, safe); err != nil {
+		return fmt.Errorf("source not emptied: %w", err)
+	}
+	r.result.Removed += len(safe)
 	return r.writeState(ctx, state{})
 }
 

@@ -25,6 +25,7 @@ const user = "anna@example.org"
 type place interface {
 	maildrop.Store
 	maildrop.Distributor
+	maildrop.Undeleter
 }
 
 // newMaildirs makes a store of Maildirs, with one of the user.
@@ -308,6 +309,10 @@ func (m *mortalDrop) Remove(ctx context.Context, marked []int) error {
 		}
 	}
 	return nil
+}
+
+func (m *mortalDrop) SetAside(ctx context.Context, marked []int, period time.Duration) error {
+	return m.fate.call(func() error { return m.Importer.SetAside(ctx, marked, period) })
 }
 
 func (m *mortalDrop) SetNote(ctx context.Context, key string, note []byte) error {

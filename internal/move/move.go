@@ -83,8 +83,8 @@ type Result struct {
 	There    int   // brought over by an earlier run
 	Compared int
 	Removed  int // from the source
-	Dropped  int // removed from the source, as their user had removed them at the destination
-	Gone     int // removed at the destination, as their user had removed them from the source
+	Dropped  int // set aside in the source, as their user had removed them at the destination
+	Gone     int // set aside at the destination, as their user had removed them from the source
 	Left     int // in the source at last
 
 	// Failed are messages that could not be brought over. Nothing is removed
@@ -127,6 +127,9 @@ type run struct {
 	dst    *drop // nil in a dry run where there is none yet
 	state  state
 	result Result
+
+	back      state // what was brought from the destination into the source once
+	wasSource bool  // the destination has a note of that, or of another
 }
 
 // drop is an open maildrop. It opens one message at a time, as maildrops want
@@ -245,7 +248,7 @@ func (r *run) all(ctx context.Context) error {
 // round brings over what the source holds now.
 func (r *run) round(ctx context.Context) error {
 	p := r.plan()
-	if len(r.src.list) == 0 && len(p.gone) == 0 && !r.state.exists() {
+	if len(r.src.list) == 0 && len(p.gone) == 0 && !r.state.exists() && !r.wasSource {
 		return r.notes(ctx)
 	}
 	if err := r.begin(ctx, p); err != nil {

@@ -35,27 +35,36 @@ type state struct {
 
 func (s *state) exists() bool { return s.ID != "" }
 
-// readState reads the note. One that is of another destination says nothing.
-func (r *run) readState(ctx context.Context) error {
-	note, err := r.src.Note(ctx, sourceNote)
-	if err != nil || len(note) == 0 {
-		return err
-	}
-	var s state
-	if err := json.Unmarshal(note, &s); err != nil || s.ID == "" {
-		return fmt.Errorf("the note of an earlier move in the source is damaged: remove the note %q of this maildrop, and everything is copied and compared anew", sourceNote)
-	}
+// readState reads the notes of earlier runs: of those of this direction, and of
+// those of the other one.
+func (r *run) readState(ctx context.Context) (err error) {
 	if r.dst == nil {
 		return nil
 	}
-	id, err := r.dst.Note(ctx, targetNote)
-	if err != nil {
-		return err
+	if r.state, _, err = between(ctx, r.src, r.dst); err != nil {
+		return fmt.Errorf("source: %w", err)
 	}
-	if string(id) == s.ID {
-		r.state = s
+	if r.back, r.wasSource, err = between(ctx, r.dst, r.src); err != nil {
+		return fmt.Errorf("destination: %w", err)
 	}
 	return nil
+}
+
+// between reads what was brought from one maildrop into another. Where that was
+// brought elsewhere it says nothing. Noted tells that there is a note.
+func between(ctx context.Context, from, to *drop) (s state, noted bool, err error) {
+	note, err := from.Note(ctx, sourceNote)
+	if err != nil || len(note) == 0 {
+		return state{}, false, err
+	}
+	if err := json.Unmarshal(note, &s); err != nil || s.ID == "" {
+		return state{}, true, fmt.Errorf("the note of an earlier move is damaged: remove the note %q of this maildrop, and everything is copied and compared anew", sourceNote)
+	}
+	id, err := to.Note(ctx, targetNote)
+	if err != nil || string(id) != s.ID {
+		return state{}, true, err
+	}
+	return s, true, nil
 }
 
 // writeState writes the note, where it says something else by now.
@@ -83,7 +92,7 @@ type plan struct {
 	there   []int // of the source: brought over by an earlier run
 	found   []int // of the source: at the destination, and nobody knows how complete
 	dropped []int // of the source: removed at the destination by its user
-	gone    []int // of the destination: removed from the source by its user
+	gone    []int // of the destination: came from the source, or went there once, and was removed there by its user
 }
 
 // plan compares the two listings, and what is known of earlier runs.
@@ -110,12 +119,13 @@ func (r *run) plan() *plan {
 	if !r.opts.Live || r.state.Emptying || r.dst == nil {
 		return p
 	}
+	went := setOf(r.back.There)
 	for i := range r.dst.list {
 		uid := r.dst.list[i].UID
 		_, still := r.src.at[uid]
 		switch {
 		case still:
-		case there[uid] || planned[uid]:
+		case there[uid] || planned[uid] || went[uid]:
 			p.gone = append(p.gone, i)
 		default:
 			// Something else puts mail there: it is in use, and what is gone
@@ -156,5 +166,14 @@ func (r *run) begin(ctx context.Context, p *plan) error {
 			return fmt.Errorf("the destination cannot be marked: %w", err)
 		}
 	}
-	return r.writeState(ctx, s)
+	if err := r.writeState(ctx, s); err != nil || !r.wasSource {
+		return err
+	}
+	// What went from there to here once says nothing any more: with this run
+	// messages go the other way.
+	if err := r.dst.SetNote(ctx, sourceNote, nil); err != nil {
+		return fmt.Errorf("the note of an earlier move cannot be taken from the destination: %w", err)
+	}
+	r.wasSource = false
+	return nil
 }

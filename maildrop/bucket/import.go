@@ -31,6 +31,9 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.bringBack(ctx, list); err != nil {
+		return nil, err
+	}
 	ids := make(map[string]string, len(s.all))
 	for i := range s.all {
 		ids[s.all[i].uid] = s.all[i].id
@@ -66,6 +69,27 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 	}
 	s.changed = true // by an import before that was broken off, perhaps
 	return m, nil
+}
+
+// bringBack brings back what is aside of the messages of the list: a marker
+// would hide what is put in its place.
+func (s *session) bringBack(ctx context.Context, list []maildrop.Message) error {
+	if err := s.Relist(ctx); err != nil || len(s.hidden) == 0 {
+		return err
+	}
+	var back []string
+	for i := range list {
+		if key := s.hidden[list[i].UID]; key != "" {
+			back = append(back, key)
+		}
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	if err := s.remove(ctx, back); err != nil {
+		return err
+	}
+	return s.Relist(ctx)
 }
 
 // spot is a ULID as a number: 48 bits of time and 80 of anything.
@@ -121,10 +145,10 @@ func between(last spot, above, uid string, came, now int64) (spot, string) {
 
 // Put implements maildrop.Import. What is said of Deliver holds of its errors.
 func (m *importing) Put(ctx context.Context, i int, r io.Reader) error {
-	if i < 0 || i >= len(m.list) || m.messages[i].id == "" {
+	if i < 0 || i >= len(m.list) {
 		return errIndex(i)
 	}
-	if err := m.check(ctx); err != nil {
+	if err := m.check(ctx); err != nil || m.messages[i].id == "" {
 		return err
 	}
 	d := &delivery{Store: m.store, content: spool{temp: m.store.temp}, message: m.messages[i]}
@@ -165,7 +189,13 @@ func (s *session) Relist(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.all, s.list = l.all, l.list
+	s.all, s.list, s.hidden = l.all, l.list, nil
+	for _, a := range l.aside {
+		if s.hidden == nil {
+			s.hidden = make(map[string]string)
+		}
+		s.hidden[a.uid] = a.marker.key()
+	}
 	return nil
 }
 

@@ -113,10 +113,10 @@ func saysTime(uid string, when time.Time) bool {
 // Put implements maildrop.Import. The file has the time at which the message
 // came, and LF for CRLF, as the files of other programs have.
 func (m *importing) Put(ctx context.Context, i int, r io.Reader) error {
-	if i < 0 || i >= len(m.list) || m.bases[i] == "" {
+	if i < 0 || i >= len(m.list) {
 		return errIndex(i)
 	}
-	if err := m.check(ctx); err != nil {
+	if err := m.check(ctx); err != nil || m.bases[i] == "" {
 		return err
 	}
 	d := &delivery{folder: m.folder}
