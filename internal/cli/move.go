@@ -42,16 +42,17 @@ func (moveCmd) Help() string {
 	return `Messages are copied with their unique-ids, in their order and with their dates, and
 compared with the source octet by octet. The configuration has the keys of both stores.
 
-While maildrops.store names the source, the source stays as it is, so that users see their
-mail; each run brings what is new since the last one. When maildrops.store names the
-destination, the source is emptied, message by message that is safe there. While a
-maildrop is moved, sessions get [IN-USE] on both sides; delivery goes on.
+While maildrops.store names the source, the source stays as it is, for users see it; each
+run brings what is new since the last one, and takes away what users have deleted since.
+When maildrops.store names the destination, each maildrop of the source is emptied as soon
+as all of it is safe there. While a maildrop is moved, sessions get [IN-USE] on both sides;
+delivery goes on.
 
 A run that was broken off is taken up by the next one. What is wrong with one maildrop
 does not stop the others; nothing is removed from a source with a message that could not
 be copied or is not the same.
 
-Exit codes: 0 all is done, 1 some of it failed, 2 wrong command line, 75 some maildrops were in use.
+Exit codes: 0 all is done, 1 some of it failed, 2 wrong command line, 75 what failed was in use: run it again.
 
 Examples:
 
