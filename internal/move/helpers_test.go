@@ -198,7 +198,16 @@ func run(t testing.TB, from, to maildrop.Store, opts move.Options) move.Result {
 
 // directions are the ways of a move.
 func directions(t *testing.T, f func(t *testing.T, from, to place)) {
-	for name, ways := range map[string]func(t *testing.T) (from, to place){
+	for name, way := range directionsOf() {
+		t.Run(name, func(t *testing.T) {
+			from, to := way(t)
+			f(t, from, to)
+		})
+	}
+}
+
+func directionsOf() map[string]func(t *testing.T) (from, to place) {
+	return map[string]func(t *testing.T) (from, to place){
 		"maildir to bucket": func(t *testing.T) (place, place) { return newMaildirs(t), newBucket(t, bucket.Options{}, nil) },
 		"bucket to maildir": func(t *testing.T) (place, place) { return newBucket(t, bucket.Options{}, nil), newMaildirs(t) },
 		"maildir to packed and sealed": func(t *testing.T) (place, place) {
@@ -207,16 +216,10 @@ func directions(t *testing.T, f func(t *testing.T, from, to place)) {
 		"packed and sealed to maildir": func(t *testing.T) (place, place) {
 			return newBucket(t, bucket.Options{Compress: true, Keys: []bucket.Key{{7}}, Economy: true}, nil), newMaildirs(t)
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			from, to := ways(t)
-			f(t, from, to)
-		})
 	}
 }
 
-// mortal is a store in a process that dies at its k-th call: before that is
-// done, or behind it.
+// mortal is a store in a process that dies before its k-th call.
 type mortal struct {
 	maildrop.Store
 	fate *fate
@@ -224,12 +227,11 @@ type mortal struct {
 
 // fate is shared by the stores of a process.
 type fate struct {
-	mu     sync.Mutex
-	calls  int
-	at     int
-	behind bool
-	dead   bool
-	open   []maildrop.Maildrop
+	mu    sync.Mutex
+	calls int
+	at    int
+	dead  bool
+	open  []maildrop.Maildrop
 }
 
 var errDead = errors.New("this process is dead")
@@ -242,9 +244,6 @@ func (f *fate) call(do func() error) error {
 	}
 	if f.calls++; f.calls == f.at {
 		f.dead = true
-		if f.behind {
-			do()
-		}
 		return errDead
 	}
 	return do()
