@@ -149,6 +149,12 @@ func TestWayBack(t *testing.T) {
 		}
 		letters = append(letters, native)
 		want(t, "the source", from, letters)
+		remove(t, to, letters[0].UID)
+		letters = letters[1:]
+		if r := run(t, to, from, move.Options{Live: true}); r.Copied != 0 || r.Compared != 0 || r.Gone != 1 {
+			t.Errorf("the way back, again: %+v", r)
+		}
+		want(t, "the source", from, letters)
 		run(t, to, from, move.Options{Empty: true})
 		want(t, "the destination", to, nil)
 		if r := run(t, from, to, move.Options{Empty: true}); r.Copied != len(letters) || r.Dropped != 0 {

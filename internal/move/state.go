@@ -24,7 +24,7 @@ type state struct {
 	ID string `json:"id"`
 
 	// Emptying says that what is not in the source any more was removed by the
-	// move itself.
+	// move itself. The run that follows notes anew what there is.
 	Emptying bool `json:"emptying,omitempty"`
 
 	// There are the UIDs that were brought over and compared. Planned are those
@@ -156,7 +156,7 @@ func (r *run) uids(lists ...[]int) []string {
 
 // begin notes what may be at the destination from now on.
 func (r *run) begin(ctx context.Context, p *plan) error {
-	s := state{ID: r.state.ID, Emptying: r.state.Emptying, There: r.uids(p.there, p.dropped), Planned: r.uids(p.copy, p.found)}
+	s := state{ID: r.state.ID, There: r.uids(p.there, p.dropped), Planned: r.uids(p.copy, p.found)}
 	for _, i := range p.gone {
 		s.Planned = append(s.Planned, r.dst.list[i].UID)
 	}

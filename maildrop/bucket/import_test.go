@@ -1,8 +1,11 @@
 package bucket_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -262,6 +265,83 @@ func TestImportMany(t *testing.T) {
 			t.Errorf("%d messages are listed, or in another order", len(got))
 		}
 	})
+}
+
+// TestImportBetween: what is taken in later than its neighbours lies between
+// them, however near to each other they are.
+func TestImportBetween(t *testing.T) {
+	b := newBox(t, bucket.Options{})
+	now := time.Now().Add(-time.Hour)
+	var list []maildrop.Message
+	for _, uid := range strings.Split("a b c d e f g h i", " ") {
+		list = append(list, maildrop.Message{UID: uid, Received: now, Size: int64(len(content(0)))})
+	}
+	list[4].Received = now.Add(time.Minute) // above those behind it
+	for _, some := range []string{"ai", "aei", "acegi", "abcdefghi"} {
+		part := slices.DeleteFunc(slices.Clone(list), func(m maildrop.Message) bool { return !strings.Contains(some, m.UID) })
+		m := b.open(b.Store)
+		in, err := m.(maildrop.Importer).Import(t.Context(), part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range part {
+			if err := in.Put(t.Context(), i, strings.NewReader(content(0))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.Close()
+		m = b.open(b.other)
+		if got := uidsOf(m.Messages()); !slices.Equal(got, uidsOf(part)) {
+			t.Errorf("listed are %q, want %q", got, uidsOf(part))
+		}
+		m.Close()
+	}
+}
+
+// TestForeignDoubles: two messages of one unique-id keep everybody out, and a
+// message that is sealed does not open under another unique-id.
+func TestForeignDoubles(t *testing.T) {
+	b := newBox(t, bucket.Options{Keys: []bucket.Key{{1}}})
+	uids := b.fill(1)
+	if err := b.take(b.Store, []maildrop.Message{{UID: "x", Size: int64(len(content(0)))}}, none); err != nil {
+		t.Fatal(err)
+	}
+	m := b.open(b.other)
+	key := bucket.ObjectKey(m, slices.Index(uidsOf(m.Messages()), "x"))
+	m.Close()
+	name, prefix, _ := b.Place(user)
+	id, rest := key[:len("m/")+26], key[len("m/")+26:]
+	under := func(uid string) string {
+		return strings.Replace(rest, ".u"+base64.RawURLEncoding.EncodeToString([]byte("x")), ".u"+base64.RawURLEncoding.EncodeToString([]byte(uid)), 1)
+	}
+	o, err := b.gateway.Get(t.Context(), name, prefix+key, bucket.How{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, _ := io.ReadAll(o.Body)
+	put := func(key string) {
+		t.Helper()
+		if err := b.gateway.Put(t.Context(), name, prefix+key, bytes.NewReader(object), int64(len(object))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, double := range []string{"m/01HF0000000000000000000000" + rest, "m/01HF0000000000000000000000" + under(uids[0])} {
+		put(double)
+		if m, err := b.Open(t.Context(), user); !errors.Is(err, maildrop.ErrPermanent) {
+			t.Errorf("with %q: %v, want ErrPermanent", double, err)
+			if err == nil {
+				m.Close()
+			}
+		}
+		b.gateway.Delete(t.Context(), name, []string{prefix + double})
+	}
+	b.gateway.Delete(t.Context(), name, []string{prefix + key})
+	put(id + under("y"))
+	m = b.open(b.other)
+	defer m.Close()
+	if _, err := b.read(m, slices.Index(uidsOf(m.Messages()), "y")); err == nil {
+		t.Error("a sealed message opens under another unique-id")
+	}
 }
 
 func FuzzParseKey(f *testing.F) {
