@@ -170,11 +170,12 @@ func (s *session) Relist(ctx context.Context) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	c, err := s.store.load(ctx, s.folder)
+	x, err := s.store.load(ctx, s.folder)
 	if err != nil {
 		return classify("Maildir "+s.name, err)
 	}
-	s.catalog, s.moved, s.list, s.order = c, nil, nil, nil
+	s.index, s.catalog = x, x.catalog
+	s.moved, s.again, s.list, s.order = nil, nil, nil, nil
 	return nil
 }
 

@@ -22,11 +22,14 @@ type identity struct {
 }
 
 // load finds the messages of a Maildir, in order, with sizes and UIDs, and
-// keeps the index up to date. Where the stamps are those of the index, and it
+// brings the index up to date. Where the stamps are those of the index, and it
 // is settled, no directory is read; and where memory holds what the file of
 // the index does, no file. The session lock must be held.
-func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
-	old, w := s.remembered(f)
+func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
+	old, w, err := s.remembered(f)
+	if err != nil {
+		return nil, err
+	}
 	mark, err := s.takeOver(f, old)
 	if err != nil {
 		return nil, err
@@ -38,7 +41,7 @@ func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
 	}
 	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark && f.order == nil {
 		s.cache.put(f.name, old, w)
-		return old.catalog, nil
+		return old, nil
 	}
 	// W goes where it cannot be kept: what it told is told once.
 	defer func() { s.watches.end(w) }()
@@ -76,20 +79,21 @@ func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
 	if s.cache.put(f.name, now, w) {
 		w = nil
 	}
-	return now.catalog, nil
+	return now, nil
 }
 
 // remembered gives the index: the one in memory, if it is what the file
 // holds, and what watches the Maildir since; else the file's.
-func (s *Store) remembered(f *folder) (*index, *watch) {
+func (s *Store) remembered(f *folder) (*index, *watch, error) {
 	if x, w := s.cache.get(f.name); x != nil {
 		file, err := f.indexFile()
 		if err == nil && file.stamp == x.file.stamp && file.size == x.file.size {
-			return x, w
+			return x, w, nil
 		}
 		s.cache.drop(f.name)
 	}
-	return f.readIndex(), nil
+	x, err := f.readIndex()
+	return x, nil, err
 }
 
 // written tells whether the file of old says all that x does.

@@ -200,6 +200,9 @@ func (o *oracle) session(disturbed bool) {
 	o.know()
 	o.compare(m)
 	for range min(3, m.count) {
+		if o.rng.IntN(2) == 0 {
+			m.Rest()
+		}
 		o.retrieve(m, o.rng.IntN(m.count))
 	}
 	if o.rng.IntN(4) == 0 {

@@ -150,6 +150,9 @@ func (f *folder) follow(ctx context.Context, old *index, names []told, began tim
 	if len(names) == 0 && old.stamps != present || old.doubles {
 		return nil, nil, errUnclear
 	}
+	if old.filter == nil && len(names) > 0 {
+		old = old.filtered()
+	}
 	known := old.withBases(names)
 	d := &delta{}
 	var added []dirent
@@ -205,11 +208,18 @@ func (f *folder) follow(ctx context.Context, old *index, names []told, began tim
 	if err := f.admitAll(ctx, old, d, added); err != nil {
 		return nil, nil, err
 	}
-	now := &index{stamps: present, mark: old.mark, catalog: old.catalog.apply(d.sorted())}
+	now := &index{stamps: present, mark: old.mark, catalog: old.catalog.apply(d.sorted()), filter: old.filter.with(d.added)}
 	for p, s := range present {
 		now.settled[p] = began.Sub(s.latest()) > max(f.settling, f.tick)
 	}
 	return now, d, nil
+}
+
+// filtered gives the index with its filter.
+func (x *index) filtered() *index {
+	with := *x
+	with.filter = newFilter(x.catalog)
+	return &with
 }
 
 // candidate is a message that a name that changed may be of.
@@ -227,7 +237,7 @@ func (x *index) withBases(names []told) map[identity]*candidate {
 		bases[e.base()], changed[e.entry] = true, true
 	}
 	known := make(map[identity]*candidate)
-	if len(names) == 0 {
+	if !slices.ContainsFunc(names, func(t told) bool { return x.filter.has(t.base()) }) {
 		return known
 	}
 	k := x.cursor(0)
@@ -266,6 +276,9 @@ func (f *folder) admitAll(ctx context.Context, old *index, d *delta, entries []d
 	}
 	d.added = byAge(d.added)
 	assign(d.added, nil, names, func(uid string) bool {
+		if !old.filter.has(uid) {
+			return false
+		}
 		k := old.cursor(0)
 		for it := (item{}); k.next(&it); {
 			if it.uid == uid {
