@@ -129,6 +129,16 @@ func TestImportAside(t *testing.T) {
 			t.Errorf("Undelete: %d, %v", n, err)
 		}
 		b.want(b.stored(), uidsOf(list), nil)
+		// What is aside and comes again is there again.
+		m = b.open(b.Store)
+		if err := m.(maildrop.Aside).SetAside(t.Context(), []int{0, 3}, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		m.Close()
+		if err := b.take(b.Store, list[:2], none); err != nil {
+			t.Fatal(err)
+		}
+		b.want(b.stored(), append(uidsOf(list[:3]), uidsOf(list[4:])...), nil)
 	})
 }
 
