@@ -123,6 +123,7 @@ func TestPulseFails(t *testing.T) {
 			}
 			time.Sleep(pulseFresh)
 			p.want(t, outcome+" for long", words, 1)
+			p.heard(bucket.OutcomeCancelled)
 			p.want(t, outcome+" for long, again", words, 0)
 			if text := p.log.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, "192.0.2.1: "+outcome) {
 				t.Errorf("logged is %s", text)

@@ -182,6 +182,39 @@ func TestObserverOfBodies(t *testing.T) {
 	}
 }
 
+// TestObserverOfLostBody: one whose rest cannot be had is cut, and not wrong.
+func TestObserverOfLostBody(t *testing.T) {
+	for name, opts := range forms {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &hearer{}
+				opts := opts
+				opts.Observer = h
+				b := newBox(t, opts)
+				if _, err := b.Deliver(t.Context(), user, strings.NewReader(strings.Repeat(content(9), 100))); err != nil {
+					t.Fatal(err)
+				}
+				m := b.open(b.Store)
+				defer m.Close()
+				h.take()
+				b.begin(func(n int, _ buckettest.Call) buckettest.Fault {
+					if n == 1 {
+						return buckettest.Cut
+					}
+					return buckettest.Unavailable
+				})
+				if _, err := b.read(m, 0); err == nil {
+					t.Error("it reads")
+				}
+				b.end()
+				if got := h.take(); got != "get ok, body cut, get error, get error" {
+					t.Errorf("heard is %q", got)
+				}
+			})
+		})
+	}
+}
+
 // TestObserverOfStall: a body that gives nothing is cut, and a request without
 // a reply within the time-out is one that timed out.
 func TestObserverOfStall(t *testing.T) {

@@ -52,7 +52,9 @@ func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 	var d *delta
 	if w != nil && old.mark == mark && f.order == nil {
 		if names, ok := s.watches.take(w, present); ok {
-			now, d, err = f.follow(ctx, old, names, began, present)
+			if now, d, err = f.follow(ctx, old, names, began, present); now != nil && !s.watches.still(w, names) {
+				now = nil
+			}
 		}
 	}
 	followed := now != nil
