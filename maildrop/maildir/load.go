@@ -44,7 +44,7 @@ func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark {
+	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark && f.order == nil {
 		s.cache.put(f.name, old, w)
 		return old, nil
 	}
@@ -55,7 +55,7 @@ func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 	}
 	var now *index
 	var d *delta
-	if w != nil && old.mark == mark {
+	if w != nil && old.mark == mark && f.order == nil {
 		if names, ok := s.watches.take(w, present); ok {
 			if now, d, err = f.follow(ctx, old, names, began, present); now != nil && !s.watches.still(w, names) {
 				now = nil
@@ -113,7 +113,7 @@ func (x *index) written(old *index, d *delta) bool {
 // catalog comes from the old one's; nil if that is not known.
 func (f *folder) update(ctx context.Context, old *index, mark stamp) (*index, *delta, error) {
 	var first *listing
-	if old.mark == mark || old.count == 0 {
+	if (old.mark == mark || old.count == 0) && f.order == nil {
 		l, err := f.pass(ctx, old)
 		if err != nil {
 			return nil, nil, err
@@ -139,7 +139,7 @@ func (f *folder) update(ctx context.Context, old *index, mark stamp) (*index, *d
 	if err != nil {
 		return nil, nil, err
 	}
-	now.catalog = newCatalog(arrange(records, known, names))
+	now.catalog = newCatalog(inOrder(arrange(records, known, names), f.order))
 	return now, nil, nil
 }
 
