@@ -19,6 +19,7 @@ import (
 // same unique-ids at both; a session at one keeps the other's clients out until
 // it ends; what QUIT removes is gone for both.
 func TestBucketNodes(t *testing.T) {
+	t.Parallel()
 	g := startGateways(t)
 	nodes := startNodes(t, g, "")
 	letters := throughMTA()
@@ -127,6 +128,7 @@ func checkTops(t *testing.T, c *pop3client.Client, n int) {
 // TestBucketQuota: what is over the quota is refused at either node, and what
 // was there stays.
 func TestBucketQuota(t *testing.T) {
+	t.Parallel()
 	nodes := startNodes(t, startGateways(t), "[quota]\nmessages = 3\nover = \"permanent\"\n")
 	var letters []letter
 	for i := range 3 {
@@ -153,7 +155,9 @@ func TestBucketQuota(t *testing.T) {
 // and its lock ends by itself. Then, and not before, the other node lets the
 // user in.
 func TestBucketNodeKilled(t *testing.T) {
-	nodes := startNodes(t, startGateways(t), "")
+	t.Parallel()
+	g := startGateways(t)
+	nodes := startNodes(t, g, "")
 	letters := throughMTA()
 	nodes[0].delivers(t, letters...)
 	uids := nodes[0].uids(t)
@@ -165,7 +169,9 @@ func TestBucketNodeKilled(t *testing.T) {
 	}
 	nodes[0].process.signal(syscall.SIGKILL)
 	nodes[0].process.wait(t)
-	busy(t, &nodes[1])
+	if locks := objects(t, g, "/k/"); len(locks) != 1 {
+		t.Errorf("of a node that died there are the locks %q, want one", locks)
+	}
 	nodes[1].delivers(t, late()) // needs no lock
 	quit(t, login(t, &nodes[1]))
 	arrived(t, nodes[1].poplinServer, "bela", append(letters, late()))
@@ -181,6 +187,7 @@ func TestBucketNodeKilled(t *testing.T) {
 // out that others have had its maildrop. It removes nothing while somebody has
 // it; and where it was let in again, what its own client asked for.
 func TestBucketNodeStopped(t *testing.T) {
+	t.Parallel()
 	nodes := startNodes(t, startGateways(t), "")
 	letters := throughMTA()
 	nodes[0].delivers(t, letters...)

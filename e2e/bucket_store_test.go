@@ -17,6 +17,7 @@ import (
 // in. What was answered with 250 is there, once; everything else was answered
 // otherwise, or goes through the gateway that is left.
 func TestBucketGatewayLost(t *testing.T) {
+	t.Parallel()
 	g := startGateways(t)
 	nodes := startNodes(t, g, "")
 	if err := g.Stop(0); err != nil {
@@ -71,6 +72,7 @@ func TestBucketGatewayLost(t *testing.T) {
 // that passes, to logins, to commands of a session that was there before, and
 // to deliveries. Nothing is lost, and nothing removed.
 func TestBucketStoreAway(t *testing.T) {
+	t.Parallel()
 	g := startGateways(t)
 	nodes := startNodes(t, g, "")
 	letters := throughMTA()
