@@ -18,6 +18,9 @@ type books struct {
 	// nap is how long a session waits for a maildrop that is in use.
 	nap time.Duration
 
+	// idle is how long some sessions wait at most before they mark messages.
+	idle time.Duration
+
 	mu       sync.Mutex
 	lastID   uint64
 	removals uint64 // QUITs that removed something

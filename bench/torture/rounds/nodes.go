@@ -60,7 +60,7 @@ var nodePauses = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 
 // maildrop at the same time.
 func RunNodes(ctx context.Context, opts NodeOptions) (*Result, error) {
 	c := &cluster{NodeOptions: opts, books: newBooks()}
-	c.books.late, c.books.nap = true, inUseNap
+	c.books.late, c.books.nap, c.books.idle = true, inUseNap, lease
 	var err error
 	if c.gateways, err = gateways.Start(ctx, opts.Versitygw, opts.Dir, gatewayCount); err != nil {
 		return nil, err
@@ -176,8 +176,12 @@ func (c *cluster) life(ctx context.Context, i int, until time.Time, numbers *ran
 	defer s.kill()
 	work := c.load(ctx, i, s, numbers)
 	err = c.stop(ctx, s, until, numbers, long)
+	longest := 6 * time.Second
+	if numbers.IntN(3) == 0 {
+		longest = 3 * lease // for locks to be renewed, and renewed ones to be met
+	}
 	if left := time.Until(until); err == nil && left > 0 {
-		err = sleep(ctx, min(left, between(numbers, 200*time.Millisecond, 6*time.Second)))
+		err = sleep(ctx, min(left, between(numbers, 200*time.Millisecond, longest)))
 	}
 	byItself := s.ended()
 	s.kill()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/poplin-mail/poplin/pop3"
 	"github.com/poplin-mail/poplin/pop3client"
@@ -24,6 +25,9 @@ func (b *books) poll(ctx context.Context, s *server, user int, numbers *rand.Ran
 			got, err := b.fetch(ctx, l, 1+numbers.IntN(1+numbers.IntN(perSession)))
 			if err != nil {
 				return err
+			}
+			if b.idle > 0 && numbers.IntN(8) == 0 {
+				s.await(time.Duration(numbers.Int64N(int64(b.idle))))
 			}
 			var marks []int
 			var copies []*copyOf

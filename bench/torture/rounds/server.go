@@ -155,6 +155,14 @@ func (s *server) kill() {
 	<-s.done
 }
 
+// await waits, until the server ends.
+func (s *server) await(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-s.done:
+	}
+}
+
 // stop has the server stand still, until goOn or kill. Sessions that begin
 // while it does so count for older.
 func (s *server) stop() error {
