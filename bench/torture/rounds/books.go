@@ -108,9 +108,13 @@ func (b *books) expected(user int) expectation {
 	return e
 }
 
+// goneFor tells whether the copy was removed before a session began of which
+// that was expected. The caller holds mu of the books.
+func (c *copyOf) goneFor(e expectation) bool { return c.removed > 0 && c.removed <= e.removals }
+
 // listed enters what a session lists, where that was expected when it began,
 // and nobody asked for its removal meanwhile. What a listing leaves out, if
-// only once, a client takes for deleted.
+// only once, a client takes for deleted; what it brings back, for new.
 func (b *books) listed(user int, e expectation, uids map[string]bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -127,6 +131,12 @@ func (b *books) listed(user int, e expectation, uids map[string]bool) {
 	}
 	if short := atLeast - len(uids); short > missing {
 		b.fault(&b.count.Missing, "%d messages of %s are listed, and %d were not removed", len(uids), userName(user), atLeast)
+	}
+	u := &b.users[user]
+	for id, c := range u.open {
+		if c.goneFor(e) && uids[c.uid] {
+			u.tell(b, &b.count.Returned, c.uid, "%s, unique-id %s, is listed after QUIT", letterName(user, id), c.uid)
+		}
 	}
 }
 
@@ -204,7 +214,7 @@ func (b *books) retrieved(user int, e expectation, uid string, message []byte) *
 	case c == nil:
 		u.tell(b, &b.count.Stray, uid, "%s, unique-id %s, was not sent there", letterName(user, id), uid)
 		return nil
-	case c.removed > 0 && c.removed <= e.removals:
+	case c.goneFor(e):
 		u.tell(b, &b.count.Returned, uid, "%s, unique-id %s, came back after QUIT", letterName(user, id), uid)
 	case c.brokenOff:
 		b.twice(c, "%s, unique-id %s, is there though it was broken off", letterName(user, id), uid)

@@ -79,6 +79,16 @@ func TestBooksOfNodes(t *testing.T) {
 			b.quit([]*copyOf{c}, true)
 			b.retrieved(0, b.expected(0), "u", text)
 		}, Counts{Returned: 1}},
+		{"removed, then listed", func(b *books) {
+			c, text := sent(b)
+			before := b.expected(0)
+			b.retrieved(0, before, "u", text)
+			b.quitting([]*copyOf{c})
+			b.quit([]*copyOf{c}, true)
+			b.listed(0, before, all)
+			b.listed(0, b.expected(0), all)
+			b.listed(0, b.expected(0), all)
+		}, Counts{Returned: 1}},
 		{"not listed", func(b *books) {
 			c, text := sent(b)
 			d, other := sent(b)
