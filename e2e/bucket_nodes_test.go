@@ -138,7 +138,7 @@ func TestBucketQuota(t *testing.T) {
 	}
 	for i := range nodes {
 		if reply, err := nodes[i].deliver(late()); err != nil || !strings.HasPrefix(reply, "552 ") {
-			t.Errorf("node %d answers a message too many with %q, %v, want 552", i, reply, err)
+			t.Fatalf("node %d answers a message too many with %q, %v, want 552", i, reply, err)
 		}
 	}
 	arrived(t, nodes[1].poplinServer, "bela", letters)
