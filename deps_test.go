@@ -87,7 +87,7 @@ var libraries = map[string][]string{
 	"github.com/oklog/ulid":            {"maildrop/bucket"},
 	"github.com/prometheus":            {"internal/console", "internal/daemon"},
 	"go.opentelemetry.io":              {"internal/console", "internal/daemon"},
-	"golang.org/x/sys":                 {"maildrop/maildir", "internal/directory", "internal/daemon", "internal/cli", "internal/process", "internal/certs", "internal/fetch/disk", "internal/fetch/target", "bench/powerloss/disk", "bench/lmtp/rounds"},
+	"golang.org/x/sys":                 {"maildrop/maildir", "internal/directory", "internal/daemon", "internal/cli", "internal/process", "internal/certs", "internal/fetch/disk", "internal/fetch/target", "bench/powerloss/disk", "bench/lmtp/rounds", "bench/siege/cases"},
 	"github.com/xdg-go":                {"sasl"},
 	"github.com/jackc/pgx":             {"internal/directory/sqlusers"},
 	"github.com/go-sql-driver/mysql":   {"internal/directory/sqlusers"},

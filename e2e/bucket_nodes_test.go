@@ -72,7 +72,7 @@ func TestBucketNodes(t *testing.T) {
 }
 
 // busy fails the test unless a login at the node is told [IN-USE].
-func busy(t *testing.T, n *node) {
+func busy(t *testing.T, n *bucketNode) {
 	t.Helper()
 	_, err := dial(t, n.server, overTLS)
 	var refused *pop3.Error
@@ -82,7 +82,7 @@ func busy(t *testing.T, n *node) {
 }
 
 // login logs in as soon as the maildrop is free.
-func login(t *testing.T, n *node) *pop3client.Client {
+func login(t *testing.T, n *bucketNode) *pop3client.Client {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		c, err := dial(t, n.server, overTLS)

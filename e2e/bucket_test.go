@@ -142,15 +142,15 @@ func objects(t *testing.T, g *gateways.Gateways, part string) (files []string) {
 	return files
 }
 
-// node is one of several servers on one object store, which takes mail too.
-type node struct {
+// bucketNode is one of several servers on one object store, which takes mail too.
+type bucketNode struct {
 	poplinServer
 	lmtp string // socket
 }
 
 // startNodes makes the buckets, and starts two servers with one configuration
 // but for what they listen on and where they keep their state.
-func startNodes(t *testing.T, g *gateways.Gateways, more string) [2]node {
+func startNodes(t *testing.T, g *gateways.Gateways, more string) [2]bucketNode {
 	t.Helper()
 	s := newPoplin(t, false, bucketToml(g.Balancer(), g.Endpoint(0), g.Endpoint(1)))
 	if out := string(run(t, command(t, poplin, "bucket", "init", "--config", s.config))); out != "mail-00: made\nmail-01: made\n" {
@@ -159,10 +159,10 @@ func startNodes(t *testing.T, g *gateways.Gateways, more string) [2]node {
 	if out := string(run(t, command(t, poplin, "bucket", "check", "--config", s.config))); !strings.HasSuffix(out, "\nThe store may be used for maildrops.\n") {
 		t.Errorf("poplin bucket check prints %q", out)
 	}
-	var nodes [2]node
+	var nodes [2]bucketNode
 	for i := range nodes {
 		n := &nodes[i]
-		*n = node{s, filepath.Join(s.dir, fmt.Sprintf("lmtp%d.sock", i))}
+		*n = bucketNode{s, filepath.Join(s.dir, fmt.Sprintf("lmtp%d.sock", i))}
 		n.config = filepath.Join(s.dir, fmt.Sprintf("poplin%d.toml", i))
 		n.start(t, more)
 	}
@@ -170,7 +170,7 @@ func startNodes(t *testing.T, g *gateways.Gateways, more string) [2]node {
 }
 
 // start starts a node, also one that was killed.
-func (n *node) start(t *testing.T, more string) {
+func (n *bucketNode) start(t *testing.T, more string) {
 	t.Helper()
 	n.process, n.plain, n.tls = startListening(t, func(plain, tls string) *exec.Cmd {
 		n.configure(t, false, plain, tls)
@@ -185,7 +185,7 @@ func (n *node) start(t *testing.T, more string) {
 }
 
 // deliver sends a letter to bela by LMTP and gives the reply to it.
-func (n *node) deliver(l letter) (reply string, err error) {
+func (n *bucketNode) deliver(l letter) (reply string, err error) {
 	conn, err := net.Dial("unix", n.lmtp)
 	if err != nil {
 		return "", err
@@ -222,7 +222,7 @@ func (n *node) deliver(l letter) (reply string, err error) {
 }
 
 // delivers fails the test unless each letter is taken.
-func (n *node) delivers(t *testing.T, letters ...letter) {
+func (n *bucketNode) delivers(t *testing.T, letters ...letter) {
 	t.Helper()
 	for _, l := range letters {
 		if reply, err := n.deliver(l); err != nil || !strings.HasPrefix(reply, "250 ") {
@@ -232,7 +232,7 @@ func (n *node) delivers(t *testing.T, letters ...letter) {
 }
 
 // uids gives the unique-ids that the node lists, in order.
-func (n *node) uids(t *testing.T) (uids []string) {
+func (n *bucketNode) uids(t *testing.T) (uids []string) {
 	t.Helper()
 	c := connect(t, n.server, overTLS)
 	defer quit(t, c)
@@ -247,7 +247,7 @@ func (n *node) uids(t *testing.T) (uids []string) {
 }
 
 // sameUIDs fails the test unless both nodes list these.
-func sameUIDs(t *testing.T, nodes *[2]node, want []string) {
+func sameUIDs(t *testing.T, nodes *[2]bucketNode, want []string) {
 	t.Helper()
 	for i := range nodes {
 		if got := nodes[i].uids(t); !slices.Equal(got, want) {

@@ -113,6 +113,15 @@ type Peeker interface {
 	Peek(ctx context.Context, i int) (io.ReadCloser, error)
 }
 
+// Rester is a Maildrop that holds more than it needs while nobody asks it for
+// anything, such as open files. Thousands of sessions wait at any time.
+type Rester interface {
+	// Rest gives that back. The Maildrop stays open and locked, and its next
+	// method takes what it needs again: where that cannot be had, or is no
+	// longer what it was, that method fails.
+	Rest()
+}
+
 // Message is one message of a Maildrop.
 type Message struct {
 	// UID is the unique-id: 1 to 70 octets of 0x21 to 0x7E, different for

@@ -2,8 +2,11 @@ package pop3server
 
 import (
 	"container/list"
+	"errors"
 	"net"
 	"net/netip"
+	"syscall"
+	"time"
 )
 
 // place is what the limits count a connection under. The zero place counts
@@ -123,9 +126,23 @@ func (s *Server) makeRoom(but *session) bool {
 	return cut > 0
 }
 
+// scarce reports whether err says that the process, or the machine, has no
+// descriptor left.
+func scarce(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
+
+// madeRoom reports whether what failed with err may be tried again: for want of
+// descriptors sessions have given way that had not logged in.
+func (s *session) madeRoom(err error, tries int) bool {
+	if tries >= maxRoomMade || !scarce(err) || !s.srv.makeRoom(s) {
+		return false
+	}
+	time.Sleep(probePause) // for them to go
+	return true
+}
+
 // evict cuts a session and forgets it at once. It is called with mu held.
 func (s *Server) evict(ss *session, reason string) {
-	ss.cut(reason)
+	ss.giveWay(reason)
 	s.forget(ss)
 	s.watch.Refused(reason)
 }

@@ -21,6 +21,7 @@ import (
 type faulty struct {
 	maildrop.Store
 	open   func() error
+	get    func() error
 	read   func(io.ReadCloser) (io.ReadCloser, error)
 	remove func(marked []int) error
 	closed func()
@@ -45,6 +46,11 @@ type faultyDrop struct {
 }
 
 func (d *faultyDrop) Open(ctx context.Context, i int) (io.ReadCloser, error) {
+	if d.f.get != nil {
+		if err := d.f.get(); err != nil {
+			return nil, err
+		}
+	}
 	r, err := d.Maildrop.Open(ctx, i)
 	if err != nil || d.f.read == nil {
 		return r, err

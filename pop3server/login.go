@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"syscall"
 	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
@@ -19,7 +18,7 @@ const (
 	probePause = 50 * time.Millisecond // between two looks
 )
 
-// maxRoomMade is how often sessions are cut for one login where descriptors
+// maxRoomMade is how often sessions are cut for one command where descriptors
 // ran out.
 const maxRoomMade = 5
 
@@ -113,6 +112,7 @@ func (s *session) begin(ctx context.Context, login Login, account Account) error
 	}
 	s.account, s.drop = account, drop
 	s.msgs, s.total = listingOf(drop)
+	s.restDrop() // most sessions ask for nothing but the listing
 	s.srv.hold(s)
 	s.state = pop3.Transaction
 	s.bad = 0
@@ -151,8 +151,7 @@ func (s *session) refused(login Login) {
 // are no descriptors left, those who have not logged in give way.
 func (s *session) open(ctx context.Context, account Account) (maildrop.Maildrop, error) {
 	drop, err := view.Open(ctx, s.srv.store, account.Maildrop, account.View)
-	for tries := 0; tries < maxRoomMade && errors.Is(err, syscall.EMFILE) && s.srv.makeRoom(s); tries++ {
-		time.Sleep(probePause) // for them to go
+	for tries := 0; s.madeRoom(err, tries); tries++ {
 		drop, err = view.Open(ctx, s.srv.store, account.Maildrop, account.View)
 	}
 	if !errors.Is(err, maildrop.ErrInUse) || !s.srv.probe(account.Maildrop) {

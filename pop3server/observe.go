@@ -140,13 +140,30 @@ func (s *session) info() SessionInfo {
 // cut ends the session at once, but for an UPDATE that has begun. It is
 // called by other goroutines.
 func (s *session) cut(cause string) {
+	s.stop(cause)
+	s.conn.Close()
+}
+
+// giveWay is cut for a session that has not logged in and has done nothing
+// wrong: it is told so, if it takes that within a moment.
+func (s *session) giveWay(cause string) {
+	s.stop(cause)
+	time.AfterFunc(lingerTime, func() { s.conn.Close() })
+	s.deadline.Lock()
+	defer s.deadline.Unlock()
+	s.gaveWay = true
+	s.lineBy = time.Now()
+	s.conn.SetReadDeadline(s.lineBy)
+}
+
+// stop notes why the session is cut, and ends what it waits for.
+func (s *session) stop(cause string) {
 	s.shown.mu.Lock()
+	defer s.shown.mu.Unlock()
 	if s.shown.cause == "" {
 		s.shown.cause = cause
 	}
 	s.cancel()
-	s.shown.mu.Unlock()
-	s.conn.Close()
 }
 
 // cause says why the session was cut by others, empty where it was not.

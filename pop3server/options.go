@@ -120,6 +120,8 @@ const (
 	lingerTime   = time.Second // for the last reply to arrive
 	lingerOctets = 1 << 20     // of input thrown away meanwhile
 
+	tellEvery = 10 * time.Second // the log says again that no connection can be accepted
+
 	restAfter = time.Second // without a command a session is put where it needs little memory
 
 	drainIdle = 5 * time.Second // a pause this long ends a session in Shutdown

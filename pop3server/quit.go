@@ -23,7 +23,11 @@ func (s *session) quit(ctx context.Context, _ argument) error {
 	if len(marked) > 0 {
 		// The end of the connection, or of the server, does not stop it
 		// half way.
-		err := s.drop.Remove(context.WithoutCancel(ctx), marked)
+		ctx := context.WithoutCancel(ctx)
+		err := s.drop.Remove(ctx, marked)
+		for tries := 0; s.madeRoom(err, tries); tries++ {
+			err = s.drop.Remove(ctx, marked)
+		}
 		if err != nil {
 			s.why = "quit, update failed"
 			s.log.Error("cannot remove messages", "user", s.account.Name, "error", pop3.Sanitize(err.Error()))

@@ -41,6 +41,7 @@ var (
 	errCredentials     = &pop3.Error{Code: pop3.Auth, Text: textCredentials}
 	errInUse           = &pop3.Error{Code: pop3.InUse, Text: textInUse}
 	errTemporary       = &pop3.Error{Code: pop3.SysTemp, Text: textTemporary}
+	errTooMany         = &pop3.Error{Code: pop3.SysTemp, Text: textTooMany}
 	errPermanent       = &pop3.Error{Code: pop3.SysPerm, Text: textPermanent}
 	errReadOnly        = &pop3.Error{Code: pop3.SysPerm, Text: textReadOnly}
 	errLoginDelay      = &pop3.Error{Code: pop3.LoginDelay, Text: textLoginDelay}

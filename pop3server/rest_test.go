@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +124,75 @@ func TestPanicBehindRest(t *testing.T) {
 		l.login(t).do("STAT", "+OK 1 3")
 		srv.Close()
 	})
+}
+
+// rester is a store whose maildrops count how often they rest.
+type rester struct {
+	maildrop.Store
+	rests atomic.Int32
+}
+
+func (s *rester) Open(ctx context.Context, name string) (maildrop.Maildrop, error) {
+	m, err := s.Store.Open(ctx, name)
+	return resterDrop{m, s}, err
+}
+
+type resterDrop struct {
+	maildrop.Maildrop
+	store *rester
+}
+
+func (d resterDrop) Rest() { d.store.rests.Add(1) }
+
+// A maildrop rests behind the login, and when its session does; seen through a
+// view, too. It does not while a client is busy.
+func TestMaildropRests(t *testing.T) {
+	for _, view := range []maildrop.View{{}, {ReadOnly: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			s, l := &rester{Store: store(t, "a\n")}, newPipes()
+			srv, err := pop3server.New(s, viewer{somebody, view}, clear)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go srv.Serve(l)
+			want := func(when string, n int32) {
+				t.Helper()
+				synctest.Wait()
+				if got := s.rests.Swap(0); got != n {
+					t.Errorf("%s it rested %d times, want %d", when, got, n)
+				}
+			}
+			p := l.login(t)
+			want("behind the login", 1)
+			for range 3 {
+				p.do("RETR 1", "+OK 3")
+				p.want("a")
+				p.want(".")
+				time.Sleep(900 * time.Millisecond)
+			}
+			want("while the client was busy", 0)
+			time.Sleep(time.Hour / 10)
+			want("while the client was silent", 1)
+			p.do("NOOP", "+OK")
+			time.Sleep(2 * time.Second)
+			want("while it was silent again", 1)
+			p.do("QUIT", "+OK")
+			want("behind QUIT", 0)
+			srv.Close()
+		})
+	}
+}
+
+// viewer gives every account a view.
+type viewer struct {
+	users
+	view maildrop.View
+}
+
+func (v viewer) Password(ctx context.Context, l pop3server.Login) (pop3server.Account, error) {
+	a, err := v.users.Password(ctx, l)
+	a.View = v.view
+	return a, err
 }
 
 // Workers that have nothing to do end.

@@ -36,6 +36,9 @@ var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copyBuffer); ret
 // terminator: the client would take it for whole, and delete it.
 func (s *session) send(ctx context.Context, n int, want int64, open opener, cut func(io.Reader) io.Reader) error {
 	stored, err := open(ctx, n-1)
+	for tries := 0; s.madeRoom(err, tries); tries++ {
+		stored, err = open(ctx, n-1)
+	}
 	if err != nil {
 		return err
 	}

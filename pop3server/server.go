@@ -10,7 +10,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
@@ -111,11 +110,11 @@ func (s *Server) serve(l net.Listener, config *tls.Config) error {
 				return fmt.Errorf("pop3server: accept: %w", err)
 			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			if time.Since(told) >= time.Second {
+			if time.Since(told) >= tellEvery {
 				s.opts.Logger.Error("cannot accept connections", "error", err, "retry_in", pause)
 				told = time.Now()
 			}
-			if errors.Is(err, syscall.EMFILE) {
+			if scarce(err) {
 				s.makeRoom(nil)
 			}
 			time.Sleep(pause)

@@ -52,6 +52,7 @@ type session struct {
 	deadline  sync.Mutex // held to set the read deadline
 	lineBy    time.Time  // under deadline: when a line must have come
 	drained   bool       // under deadline: the deadline of drain stands
+	gaveWay   bool       // under deadline: there is no time left, see giveWay
 	rested    bool       // the wait for a line was interrupted, and goes on
 	closing   bool       // the loop ends after this reply
 	linger    bool       // the client may still be sending, see hangUp
@@ -210,6 +211,14 @@ func (s *session) release() {
 	}
 }
 
+// restDrop has the maildrop give back what it does not need while no message is
+// asked for, such as descriptors.
+func (s *session) restDrop() {
+	if r, ok := s.drop.(maildrop.Rester); ok {
+		r.Rest()
+	}
+}
+
 // handshake puts TLS over the connection. It reports false, with the reason
 // for the log, where that fails.
 func (s *session) handshake(ctx context.Context, config *tls.Config) bool {
@@ -253,6 +262,7 @@ func (s *session) await() ([]byte, error) {
 		line, err = s.r.ReadLine(pop3.MaxAuthLine) // RFC 5034 section 4
 	}
 	if err != nil && timedOut(err) && s.rest() {
+		s.restDrop()
 		return nil, errRests
 	}
 	return line, err
@@ -284,6 +294,8 @@ func (s *session) setReadDeadline(first time.Duration) {
 	s.deadline.Lock()
 	defer s.deadline.Unlock()
 	switch {
+	case s.gaveWay:
+		s.lineBy = now
 	case s.drained:
 		s.lineBy = now.Add(s.drainTime())
 	case s.state == pop3.Authorization:
@@ -333,6 +345,10 @@ func (s *session) lost(err error) {
 	switch {
 	case cause != "":
 		s.why = cause
+		if timedOut(err) { // giveWay
+			s.reply(errTooMany)
+			s.w.Flush()
+		}
 	case errors.Is(err, wire.ErrLineTooLong):
 		s.why, s.linger = "line too long", true
 		s.reply(errLineTooLong)

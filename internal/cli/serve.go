@@ -24,9 +24,10 @@ type serveCmd struct {
 
 // Help shows below the flags.
 func (serveCmd) Help() string {
-	return `The log goes to standard error. SIGTERM and Ctrl-C drain: sessions may go on for
-limits.shutdown_grace, and a second signal cuts them. SIGHUP reads the certificate
-and the users again. SIGUSR2 starts the program anew, from the file it was started
+	return `The log goes to standard error. SIGTERM and Ctrl-C drain: /healthz fails, new sessions
+are taken for limits.shutdown_delay still, and sessions may go on for
+limits.shutdown_grace behind that; a second signal cuts them. SIGHUP reads the
+certificate and the users again. SIGUSR2 starts the program anew, from the file it was started
 from, and hands it the sockets: no connection is refused, and sessions go on in the
 old process for limits.upgrade_grace.
 

@@ -73,6 +73,9 @@ func (c *Config) Warnings() []string {
 	if c.Maildrops.Store == Memory {
 		warnings = append(warnings, "maildrops.store is \"memory\": every message is lost when the server ends")
 	}
+	if c.Maildrops.Store == Bucket && c.Users.SecretFile == "" {
+		warnings = append(warnings, "users.secret_file is empty: if other servers serve these maildrops too, strangers can tell by the difference which users there are")
+	}
 	if slices.Contains(c.Users.Mechanisms, "CRAM-MD5") {
 		warnings = append(warnings, "CRAM-MD5 rests on MD5 and needs passwords stored in clear text")
 	}

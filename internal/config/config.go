@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/directory"
+	"github.com/poplin-mail/poplin/maildrop/bucket"
 	"github.com/poplin-mail/poplin/maildrop/maildir"
 )
 
@@ -76,6 +78,7 @@ type Config struct {
 		Create     bool
 		UIDL       string
 		UIDLFormat string
+		IndexCache Octets
 		Bucket     struct {
 			Endpoints       []string
 			InsecureHTTP    bool
@@ -88,6 +91,7 @@ type Config struct {
 			CredentialsFile string
 			Bucket          string
 			Buckets         int
+			CacheMessages   int
 			Economy         bool
 			Lease           time.Duration
 			Compress        bool
@@ -98,6 +102,7 @@ type Config struct {
 		Source       []string // File, SQL, LDAP, PAM, OAuth
 		File         string
 		AppPasswords string
+		SecretFile   string
 		Mechanisms   []string
 		CacheTime    time.Duration
 		MasterFile   string
@@ -169,6 +174,7 @@ type Config struct {
 		IdleTimeout        time.Duration
 		LoginTimeout       time.Duration
 		WriteTimeout       time.Duration
+		ShutdownDelay      time.Duration
 		ShutdownGrace      time.Duration
 		UpgradeGrace       time.Duration
 		HandshakeTimeout   time.Duration
@@ -223,8 +229,10 @@ func Default() *Config {
 	c.POP3S.Listen = []string{":995"}
 	c.Maildrops.Store = Maildir
 	c.Maildrops.Path = "/var/mail/{user}"
+	c.Maildrops.IndexCache = 64 << 20
 	c.Maildrops.Bucket.Bucket = "mail"
 	c.Maildrops.Bucket.Buckets = 1
+	c.Maildrops.Bucket.CacheMessages = bucket.DefaultCacheMessages
 	c.Maildrops.Bucket.Lease = 2 * time.Minute
 	c.Sandbox = true
 	c.LMTP.SocketMode = "0660"
@@ -379,10 +387,15 @@ func (c *Config) check() error {
 
 // MaildirOptions gives the options of the Maildirs' store, without a logger.
 func (c *Config) MaildirOptions() maildir.Options {
+	cache := -1 // none
+	if n := c.Maildrops.IndexCache; n > 0 {
+		cache = int(min(n, math.MaxInt))
+	}
 	return maildir.Options{
 		Path:       c.Maildrops.Path,
 		Create:     c.Maildrops.Create,
 		UIDL:       c.Maildrops.UIDL,
 		UIDLFormat: c.Maildrops.UIDLFormat,
+		IndexCache: cache,
 	}
 }

@@ -91,6 +91,7 @@ path = "mail/{domain}/{local}"
 create = true
 uidl = "dovecot"
 uidl_format = "%08Xu%08Xv"
+index_cache = "1MiB"
 [proxy]
 trusted = ["192.0.2.1", "2001:db8::/32"]
 [console]
@@ -209,6 +210,7 @@ agree = true
 source = ["file", "sql", "ldap", "oauth"]
 file = "../users"
 app_passwords = ""
+secret_file = "shared"
 mechanisms = "PLAIN"
 cache_time = "0s"
 master_file = "masters"
@@ -257,6 +259,7 @@ credentials_file = "aws"
 bucket = "post"
 buckets = 16
 economy = true
+cache_messages = 5
 lease = "5m"
 compress = true
 key_files = ["k2", "k1"]
@@ -276,6 +279,7 @@ known_networks = "10.0.0.0/8"
 idle_timeout = "1h30m"
 login_timeout = "90s"
 write_timeout = "2m"
+shutdown_delay = "10s"
 shutdown_grace = "0s"
 sessions = 5
 sessions_per_address = 2
@@ -539,10 +543,12 @@ func TestSecretsAreForNobodyElse(t *testing.T) {
 
 func TestWarningsOfNetworks(t *testing.T) {
 	for text, want := range map[string]string{
-		"[console]\nlisten = \":8110\"":                ":8110 can be reached",
-		"[users]\nldap.url = \"ldap://192.0.2.1\"":     "clear text",
-		"[users]\nmechanisms = \"CRAM-MD5\"":           "MD5",
-		"[users]\nldap.url = \"ldap://127.0.0.1:389\"": "",
+		"[console]\nlisten = \":8110\"":                                                                      ":8110 can be reached",
+		"[users]\nldap.url = \"ldap://192.0.2.1\"":                                                           "clear text",
+		"[users]\nmechanisms = \"CRAM-MD5\"":                                                                 "MD5",
+		"[users]\nldap.url = \"ldap://127.0.0.1:389\"":                                                       "",
+		"maildrops={store = \"bucket\", bucket.endpoints = \"http://127.0.0.1\"}":                            "users.secret_file is empty",
+		"users.secret_file = \"s\"\nmaildrops={store = \"bucket\", bucket.endpoints = \"http://127.0.0.1\"}": "",
 	} {
 		c, err := parse("f", "/", []byte(text))
 		if err != nil {

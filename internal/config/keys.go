@@ -32,7 +32,7 @@ var sections = []section{
 	{"pop3s", "POP3 inside TLS from the first octet. This is what mail programs should use (RFC 8314)."},
 	{"proxy", "Balancers before this server that say where a connection comes from, by the PROXY protocol, version 1 or 2."},
 	{"lmtp", "Mail from an MTA such as Postfix or Exim, by LMTP (RFC 2033). Whoever may connect may deliver to everybody: a unix socket is best."},
-	{"console", "Metrics for Prometheus at /metrics, and /healthz. It has no password: keep it to trusted networks."},
+	{"console", "Metrics for Prometheus at /metrics, /healthz for balancers, /livez. It has no password: keep it to trusted networks."},
 	{"tls", "The certificate of POP3. TLS 1.2 is the least version. The files are read again when they change, and at SIGHUP."},
 	{"acme", "Certificates from an authority such as Let's Encrypt, fetched and renewed by the server itself (RFC 8555). They are kept below state."},
 	{"maildrops", "Where mail is."},

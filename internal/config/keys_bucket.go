@@ -34,6 +34,8 @@ var bucketKeys = []key{
 		doc: "Over how many buckets maildrops are spread, 256 at most, named BUCKET-00, BUCKET-01 and so on; 1: the bucket itself. It can never be changed: maildrops would be looked for where they are not."},
 	{name: "maildrops.bucket.economy", field: func(c *Config) any { return &c.Maildrops.Bucket.Economy },
 		doc: "Have logins that find nothing new cost one request instead of three. The maildrop is then locked by the first message that is read, and not by the login."},
+	{name: "maildrops.bucket.cache_messages", field: func(c *Config) any { return &c.Maildrops.Bucket.CacheMessages }, least: 1,
+		doc: "With economy: of how many messages listings are remembered, at some 200 octets of memory each. It pays where it holds those of all maildrops that this server sees within hours; each takes one more than it has messages."},
 	{name: "maildrops.bucket.lease", field: func(c *Config) any { return &c.Maildrops.Bucket.Lease },
 		doc: "For how long a maildrop stays locked when its server dies. All servers of a store need the same. The clocks of the store's machines may differ by an eighth of it."},
 	{name: "maildrops.bucket.compress", field: func(c *Config) any { return &c.Maildrops.Bucket.Compress },
@@ -82,7 +84,7 @@ func (c *Config) S3Options(endpoint string) s3.Options {
 func (c *Config) BucketOptions() bucket.Options {
 	b := &c.Maildrops.Bucket
 	return bucket.Options{
-		Bucket: b.Bucket, Buckets: b.Buckets, Economy: b.Economy, Lease: b.Lease, Compress: b.Compress,
+		Bucket: b.Bucket, Buckets: b.Buckets, Economy: b.Economy, Lease: b.Lease, Compress: b.Compress, CacheMessages: b.CacheMessages,
 		TempDir: c.State, // where the server may write, whatever its sandbox
 	}
 }

@@ -20,8 +20,8 @@ const (
 	closingTime = time.Second     // for answers that are under way at the end
 )
 
-// Server answers GET and HEAD of /metrics and /healthz over HTTP, and nothing
-// else. NewServer makes one.
+// Server answers GET and HEAD of /metrics, /healthz and /livez over HTTP, and
+// nothing else. NewServer makes one.
 //
 // It does not look at the Host header: what a web page could read by making
 // its name point here (DNS rebinding) are numbers, and nothing can be changed.
@@ -39,6 +39,7 @@ func NewServer(metrics *Metrics, health func(context.Context) error, logger *slo
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics.Handler())
 	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, nil) })
 	s.http = newHTTP(mux, logger)
 	return s
 }
@@ -70,10 +71,13 @@ func closeHTTP(h *http.Server) {
 	}
 }
 
-func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) { say(w, s.check(r.Context())) }
+
+// say answers with what is wrong, or that nothing is.
+func say(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	if err := s.check(r.Context()); err != nil {
+	if err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		fmt.Fprintln(w, err)
 		return

@@ -72,6 +72,8 @@ func TestServerPaths(t *testing.T) {
 		{"HEAD", "/metrics", 200, ""},
 		{"GET", "/healthz", 200, "ok\n"},
 		{"HEAD", "/healthz", 200, ""},
+		{"GET", "/livez", 200, "ok\n"},
+		{"POST", "/livez", 405, ""},
 		{"POST", "/metrics", 405, ""},
 		{"DELETE", "/healthz", 405, ""},
 		{"GET", "/", 404, ""},
@@ -102,6 +104,9 @@ func TestHealth(t *testing.T) {
 	reason.Store("shutting down")
 	if code, body, _ := request(t, "GET", base+"/healthz"); code != 503 || body != "shutting down\n" {
 		t.Errorf("%d, %q", code, body)
+	}
+	if code, body, _ := request(t, "GET", base+"/livez"); code != 200 || body != "ok\n" {
+		t.Errorf("/livez: %d, %q", code, body)
 	}
 }
 

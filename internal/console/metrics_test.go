@@ -43,6 +43,7 @@ func full() *Metrics {
 		Guard:    func() GuardStats { return GuardStats{Delayed: 3, Rejected: 4, Entries: 5} },
 		MTAs:     func() int { return 6 },
 	})
+	m.Bucket()
 	return m
 }
 

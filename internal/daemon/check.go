@@ -41,6 +41,10 @@ func CheckFiles(cfg *config.Config) []error {
 		}
 	}
 	u := &cfg.Users
+	if u.SecretFile != "" {
+		_, err := hexKey(u.SecretFile)
+		note("users.secret_file", err)
+	}
 	if u.MasterFile != "" {
 		_, err := directory.List(u.MasterFile)
 		note("users.master_file", err)

@@ -64,7 +64,7 @@ func rules(cfg *config.Config, program string) process.Rules {
 		r.ReadFile(b.KeyFiles...)
 	}
 	u := &cfg.Users
-	r.ReadFile(cfg.File, program, cfg.TLS.ClientCA, cfg.TLS.TicketKeys, cfg.ACME.ServerCA, u.AppPasswords, u.MasterFile)
+	r.ReadFile(cfg.File, program, cfg.TLS.ClientCA, cfg.TLS.TicketKeys, cfg.ACME.ServerCA, u.AppPasswords, u.MasterFile, u.SecretFile)
 	r.ReadFile(cfg.LMTP.Aliases)
 	r.ReadFile(cfg.TLS.Certificate...)
 	r.ReadFile(cfg.TLS.Key...)

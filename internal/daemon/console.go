@@ -20,6 +20,7 @@ type operator struct {
 	metrics  *console.Metrics
 	console  *console.Server
 	control  *console.Control // nil: there is none
+	pulse    *pulse           // of an object store; nil: there is none
 	draining atomic.Bool
 }
 
@@ -60,12 +61,18 @@ func (o *operator) close() {
 		o.control.Close()
 	}
 	o.console.Close()
+	if o.pulse != nil {
+		o.pulse.close()
+	}
 }
 
 // health is for /healthz. It names no path: anybody may read it.
-func (d *Daemon) health(context.Context) error {
+func (d *Daemon) health(ctx context.Context) error {
 	if d.operator.draining.Load() {
-		return errors.New("shutting down: no new sessions are taken")
+		return errors.New("shutting down: send new sessions elsewhere")
+	}
+	if d.operator.pulse != nil {
+		return d.operator.pulse.check(ctx)
 	}
 	if d.cfg.Maildrops.Store != config.Maildir {
 		return nil

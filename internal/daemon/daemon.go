@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/poplin-mail/poplin/internal/certs"
 	"github.com/poplin-mail/poplin/internal/config"
@@ -41,6 +42,8 @@ type Daemon struct {
 	acme     net.Listener  // for acme.http_listen; nil without ACME
 	stop     func()        // what runs in the background
 	replaced chan struct{} // closed: another process serves the sockets
+	closing  chan struct{} // closed when Shutdown begins
+	close    sync.Once     // closes it
 }
 
 // Addr is an address that a Daemon listens on.
@@ -56,18 +59,18 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	d := &Daemon{cfg: cfg, log: logger, failed: make(chan error, 1), stop: func() {}, replaced: make(chan struct{})}
+	d := &Daemon{cfg: cfg, log: logger, failed: make(chan error, 1), stop: func() {}, replaced: make(chan struct{}), closing: make(chan struct{})}
 	var err error
 	if d.certs, err = newCertificates(cfg, func() net.Listener { return d.acme }, logger); err != nil {
 		return nil, err
 	}
-	if d.store, err = newStore(cfg, logger); err != nil {
+	d.operator.metrics = console.NewMetrics()
+	if err := d.openStore(); err != nil {
 		return nil, err
 	}
 	if d.users, err = newDirectory(cfg, logger); err != nil {
 		return nil, err
 	}
-	d.operator.metrics = console.NewMetrics()
 	if err := d.newIntake(); err != nil {
 		d.users.Close()
 		return nil, err
@@ -88,7 +91,7 @@ func New(cfg *config.Config, logger *slog.Logger) (*Daemon, error) {
 		LoginDelay:            limits.LoginDelay,
 		Expire:                cfg.Retention.Expire,
 		ExpireByUser:          true,
-		MaxSessions:           limits.Sessions,
+		MaxSessions:           fit(cfg, descriptors(), logger),
 		MaxSessionsPerAddr:    limits.SessionsPerAddress,
 		MaxSessionsPerNetwork: limits.SessionsPerNetwork,
 		MaxHandshakes:         limits.Handshakes,
@@ -120,8 +123,9 @@ func (d *Daemon) Start(ctx context.Context) error {
 // configuration, pop3 before pop3s before console.
 func (d *Daemon) Addrs() []Addr { return d.addrs }
 
-// Run starts, serves until ctx ends or a listener fails, and then drains for
-// the grace time of the configuration. It returns nil where ctx ended it.
+// Run starts, serves until ctx ends or a listener fails, and then drains: after
+// the delay of the configuration, and for its grace time. It returns nil where
+// ctx ended it.
 func (d *Daemon) Run(ctx context.Context) error {
 	if err := d.Start(ctx); err != nil {
 		return err
@@ -134,6 +138,7 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	var failure error
 	select {
 	case <-ctx.Done():
+		d.linger()
 	case <-d.replaced:
 		d.retire(ctx)
 	case failure = <-d.failed:
@@ -147,6 +152,23 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	}
 	d.log.Info("stopped")
 	return failure
+}
+
+// linger goes on taking connections for the delay of the configuration, while
+// the health check fails: balancers look at that, and send others elsewhere.
+func (d *Daemon) linger() {
+	d.operator.draining.Store(true)
+	delay := d.cfg.Limits.ShutdownDelay
+	if delay <= 0 {
+		return
+	}
+	d.log.Info("about to shut down: the health check fails, connections are still taken", "delay", delay)
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-d.closing:
+	}
 }
 
 // Replaced tells Wait that another process serves the sockets now. Wait stops
@@ -180,6 +202,7 @@ func (d *Daemon) retire(ctx context.Context) {
 // no use afterwards.
 func (d *Daemon) Shutdown(ctx context.Context) error {
 	d.operator.draining.Store(true)
+	d.close.Do(func() { close(d.closing) })
 	delivered := make(chan struct{})
 	go func() {
 		defer close(delivered)

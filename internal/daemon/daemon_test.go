@@ -24,7 +24,13 @@ import (
 	"github.com/poplin-mail/poplin/pop3client"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if file := os.Getenv(scarceConfig); file != "" {
+		scarceServer(file)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // log is a buffer that goroutines may share.
 type log struct {

@@ -79,6 +79,16 @@ func (e *Expiry) Run(ctx context.Context, name string, dry bool) (Expired, error
 	return x, err
 }
 
+// askEvery is how often a server asks whether it is its turn to do so, where
+// others serve the same maildrops.
+const askEvery = time.Hour
+
+// turner is a store that several servers share: one of them at a time does what
+// is to be done for all.
+type turner interface {
+	Turn(ctx context.Context, what string, every time.Duration) (bool, error)
+}
+
 // expireDaily removes what is too old in all maildrops, once a day, until ctx
 // ends. A maildrop in which a session is open has its turn the next day.
 func (d *Daemon) expireDaily(ctx context.Context) {
@@ -87,13 +97,27 @@ func (d *Daemon) expireDaily(ctx context.Context) {
 		return
 	}
 	e := &Expiry{d.cfg, d.users, old, d.log}
-	for wait := time.Minute; ; wait = sweepEvery { // not while a restart is under way
+	every := sweepEvery
+	turns, shared := d.store.(turner)
+	if shared {
+		every = askEvery
+	}
+	for wait := time.Minute; ; wait = every { // not while a restart is under way
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
-			e.all(ctx)
 		}
+		if shared {
+			mine, err := turns.Turn(ctx, "expire", sweepEvery)
+			if err != nil && ctx.Err() == nil {
+				e.log.Error("messages that are too old were not looked for", "error", err)
+			}
+			if !mine {
+				continue
+			}
+		}
+		e.all(ctx)
 	}
 }
 

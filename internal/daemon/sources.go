@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -154,4 +155,16 @@ func authoritiesOf(file string) ([]byte, error) {
 	}
 	data, _, err := directory.ReadRegular(file, 4*maxSecret)
 	return data, err
+}
+
+// hexKey reads a file that holds a key in hexadecimal digits.
+func hexKey(file string) (key [32]byte, err error) {
+	text, err := secretOf("", file)
+	if err != nil {
+		return key, err
+	}
+	if n, err := hex.Decode(key[:], []byte(text[:min(len(text), 2*len(key))])); err != nil || n != len(key) || len(text) != 2*len(key) {
+		return key, fmt.Errorf("%s does not hold 64 hexadecimal digits: `openssl rand -hex 32` makes some", file)
+	}
+	return key, nil
 }

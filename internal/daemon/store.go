@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +15,12 @@ import (
 	"github.com/poplin-mail/poplin/maildrop/memory"
 )
 
+// bucketObserver hears what is asked of an object store.
+type bucketObserver interface {
+	bucket.Observer
+	s3.Observer
+}
+
 // newStore makes the store that the configuration names. Nothing is asked of
 // it.
 func newStore(cfg *config.Config, logger *slog.Logger) (maildrop.Store, error) {
@@ -23,22 +28,30 @@ func newStore(cfg *config.Config, logger *slog.Logger) (maildrop.Store, error) {
 	case config.Memory:
 		return memoryStore{memory.New()}, nil
 	case config.Bucket:
-		opts, engines, err := openBucket(cfg)
-		if err != nil {
-			return nil, err
-		}
-		opts.Engine, opts.Logger = engines[0], logger
-		store, err := bucket.New(opts)
-		if err != nil {
-			return nil, fmt.Errorf("maildrops.bucket: %w", err)
-		}
-		return store, nil
+		return newBucket(cfg, logger, nil)
 	}
 	opts := cfg.MaildirOptions()
 	opts.Logger = logger
 	store, err := maildir.New(opts)
 	if err != nil {
 		return nil, fmt.Errorf("maildrops: %w", err)
+	}
+	return store, nil
+}
+
+// newBucket makes a store in an object store. A nil observer hears nothing.
+func newBucket(cfg *config.Config, logger *slog.Logger, observer bucketObserver) (*bucket.Store, error) {
+	opts, engines, err := openObserved(cfg, observer)
+	if err != nil {
+		return nil, err
+	}
+	opts.Engine, opts.Logger = engines[0], logger
+	if observer != nil {
+		opts.Observer = observer
+	}
+	store, err := bucket.New(opts)
+	if err != nil {
+		return nil, fmt.Errorf("maildrops.bucket: %w", err)
 	}
 	return store, nil
 }
@@ -78,6 +91,12 @@ func Undeleter(cfg *config.Config, logger *slog.Logger) (maildrop.Undeleter, err
 // openBucket reads the files that the options of an object store name, and
 // gives an engine for each endpoint.
 func openBucket(cfg *config.Config) (bucket.Options, []*s3.Engine, error) {
+	return openObserved(cfg, nil)
+}
+
+// openObserved is openBucket with somebody who hears of the requests; nil:
+// nobody.
+func openObserved(cfg *config.Config, observer s3.Observer) (bucket.Options, []*s3.Engine, error) {
 	b, opts := &cfg.Maildrops.Bucket, cfg.BucketOptions()
 	fail := func(key string, err error) (bucket.Options, []*s3.Engine, error) {
 		return opts, nil, fmt.Errorf("maildrops.bucket.%s: %w", key, err)
@@ -91,7 +110,7 @@ func openBucket(cfg *config.Config) (bucket.Options, []*s3.Engine, error) {
 		return fail("ca_file", err)
 	}
 	for _, file := range b.KeyFiles {
-		key, err := bucketKey(file)
+		key, err := hexKey(file)
 		if err != nil {
 			return fail("key_files", err)
 		}
@@ -100,7 +119,7 @@ func openBucket(cfg *config.Config) (bucket.Options, []*s3.Engine, error) {
 	var engines []*s3.Engine
 	for _, endpoint := range b.Endpoints {
 		at := cfg.S3Options(endpoint)
-		at.SecretKey, at.CA = secret, authorities
+		at.SecretKey, at.CA, at.Observer = secret, authorities, observer
 		e, err := s3.New(at)
 		if err != nil {
 			return fail("endpoints", err)
@@ -111,18 +130,6 @@ func openBucket(cfg *config.Config) (bucket.Options, []*s3.Engine, error) {
 		return fail("endpoints", errors.New("it is empty"))
 	}
 	return opts, engines, nil
-}
-
-// bucketKey reads a key that encrypts.
-func bucketKey(file string) (key bucket.Key, err error) {
-	text, err := secretOf("", file)
-	if err != nil {
-		return key, err
-	}
-	if n, err := hex.Decode(key[:], []byte(text[:min(len(text), 2*len(key))])); err != nil || n != len(key) || len(text) != 2*len(key) {
-		return key, fmt.Errorf("%s does not hold 64 hexadecimal digits: `openssl rand -hex 32` makes some", file)
-	}
-	return key, nil
 }
 
 // noBucket answers a command about buckets where there are none.

@@ -63,6 +63,7 @@ func TestBucket(t *testing.T) {
 		}
 	}
 	cfg.Retention.Expire = 24 * time.Hour
+	cfg.Console.Listen = []string{"127.0.0.1:0"}
 	d, _ := start(t, cfg)
 	opts := trust(t, pairBelow(cfg.State).Certificate)
 	c, err := pop3client.Dial(t.Context(), d.Addrs()[1].Addr.String(), opts)
@@ -86,6 +87,13 @@ func TestBucket(t *testing.T) {
 			if strings.Contains(key, "/m/") && !strings.HasSuffix(key, ".s") {
 				t.Errorf("message %s is not encrypted", key)
 			}
+		}
+	}
+	_, text := get(t, d, "/metrics")
+	for _, want := range []string{`calls_total{op="list",outcome="ok"} 1`, `calls_total{op="put",outcome="ok"} 2`, `calls_total{op="delete",outcome="ok"} 2`,
+		`requests_total{class="write",status="2xx"} 3`, `requests_total{class="delete",status="2xx"} 2`} {
+		if !strings.Contains(text, "\npoplin_bucket_"+want+"\n") {
+			t.Errorf("the metrics lack poplin_bucket_%s", want)
 		}
 	}
 	u, err := Undeleter(cfg, nil)

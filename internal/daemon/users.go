@@ -30,7 +30,7 @@ func newDirectory(cfg *config.Config, logger *slog.Logger) (*directory.Directory
 		Logger:       logger,
 	}
 	var err error
-	if opts.Key, err = secretKey(cfg.State); err != nil {
+	if opts.Key, err = sharedKey(u.SecretFile, cfg.State); err != nil {
 		return nil, err
 	}
 	if err := openSources(cfg, &opts, logger); err != nil {
@@ -59,6 +59,19 @@ func usersError(cfg *config.Config, err error) error {
 		return fmt.Errorf("users file: %w: this program must run as a user that may read it", err)
 	}
 	return fmt.Errorf("users file: %w", err)
+}
+
+// sharedKey gives the secret that servers share, or where there is no file of
+// one this server's own.
+func sharedKey(file, state string) ([]byte, error) {
+	if file == "" {
+		return secretKey(state)
+	}
+	key, err := hexKey(file)
+	if err != nil {
+		return nil, fmt.Errorf("users.secret_file: %w", err)
+	}
+	return key[:], nil
 }
 
 // secretKey gives the installation's secret, and makes it when it is asked

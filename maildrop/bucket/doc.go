@@ -18,6 +18,9 @@
 //   - a/ULID.REMOVED.UNTIL: this message is aside, and not listed.
 //   - n/KEY: a note of a view, and its CRC-32C.
 //
+// Beside the maildrops, in the first bucket, lie poplin-check/, while Check
+// runs, and poplin-turns/, where Store.Turn notes who did what last.
+//
 // Of the store it asks that a listing shows what was written before, no more:
 // no conditional writes, no versions, no renames. It must never be told to
 // rest on one that lists late.

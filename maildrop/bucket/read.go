@@ -31,6 +31,8 @@ func (s *Store) read(ctx context.Context, p place, m *message, first int64) (io.
 		f.Close()
 		if errors.Is(err, ErrNotFound) {
 			err = fmt.Errorf("bucket: message %s: %w", m.uid, maildrop.ErrGone)
+		} else if errors.Is(err, errWrong) {
+			s.watch.BodyFailed(failureWrong)
 		}
 		return nil, err
 	}
@@ -74,6 +76,9 @@ func (r *reader) Read(p []byte) (int, error) {
 	case err != nil && err != io.EOF:
 		err = temporary(r.what, err)
 	}
+	if err != nil && err != io.EOF && !r.lost {
+		r.store.watch.BodyFailed(failureWrong)
+	}
 	r.ended = err
 	return n, err
 }
@@ -107,13 +112,15 @@ type fetch struct {
 	left      int64         // octets of body still to come
 	step      int64         // octets of the next request; 0 asks for the rest
 	broken    int           // how often it broke off since the last octet came
+	lost      bool          // it broke off for good
 }
 
 // next asks for the next octets.
 func (f *fetch) next() error {
-	ctx, cancel := context.WithCancel(f.ctx)
+	ctx, stop := context.WithCancelCause(f.ctx)
+	cancel := func() { stop(nil) }
 	f.end = cancel
-	f.watch = time.AfterFunc(f.store.timeout, cancel)
+	f.watch = time.AfterFunc(f.store.timeout, func() { stop(context.DeadlineExceeded) })
 	defer f.watch.Stop()
 	length := f.size - f.off
 	if f.step > 0 {
@@ -163,6 +170,9 @@ func (f *fetch) Read(p []byte) (int, error) {
 			return n, nil
 		}
 		if err != nil && f.off < f.size {
+			if f.ctx.Err() == nil {
+				f.store.watch.BodyFailed(failureCut)
+			}
 			if err := f.fault(err); err != nil {
 				return 0, err
 			}
@@ -198,13 +208,18 @@ func (f *fetch) again() error {
 // error where there is to be none.
 func (f *fetch) fault(err error) error {
 	f.broken++
+	f.lost = true
 	if err := f.ctx.Err(); err != nil {
 		return err
 	}
 	if f.broken >= tries || lasting(err) {
 		return fmt.Errorf("it broke off behind %d of %d octets: %w", f.off, f.size, err) // never a bare io.EOF
 	}
-	return sleep(f.ctx, pause<<(2*f.broken))
+	if err := sleep(f.ctx, pause<<(2*f.broken)); err != nil {
+		return err
+	}
+	f.lost = false
+	return nil
 }
 
 // verdict says what the end of the object is worth.

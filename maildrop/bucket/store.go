@@ -74,6 +74,9 @@ type Options struct {
 
 	// Logger hears of faults that no client sees. Nil discards them.
 	Logger *slog.Logger
+
+	// Observer hears how calls of the Engine go. Nil means nobody.
+	Observer Observer
 }
 
 // What zero options mean.
@@ -97,6 +100,7 @@ type Store struct {
 	keys    []sealKey
 	temp    string
 	log     *slog.Logger
+	watch   Observer
 	now     func() time.Time // time.Now, but in tests
 	jitter  func(time.Duration) time.Duration
 	uids    uids
@@ -133,6 +137,7 @@ func New(opts Options) (*Store, error) {
 		pack:    opts.Compress,
 		temp:    opts.TempDir,
 		log:     opts.Logger,
+		watch:   nobody{},
 		now:     time.Now,
 		jitter:  rand.N[time.Duration],
 		held:    make(map[string]bool),
@@ -143,6 +148,9 @@ func New(opts Options) (*Store, error) {
 	}
 	if s.temp == "" {
 		s.temp = os.TempDir()
+	}
+	if opts.Observer != nil {
+		s.engine, s.watch = observed{s.engine, opts.Observer}, opts.Observer
 	}
 	for _, key := range opts.Keys {
 		s.keys = append(s.keys, newSealKey(key))
@@ -169,6 +177,22 @@ func (s *Store) Close() error {
 
 // errClosed answers a call that came after Close.
 var errClosed = errors.New("bucket: closed")
+
+// pingKey is a key that no object has.
+const pingKey = "poplin-ping"
+
+// Ping makes one request, of the cheapest kind, and says whether the store
+// answers as it should.
+func (s *Store) Ping(ctx context.Context) error {
+	o, err := s.engine.Get(ctx, Buckets(s.bucket, s.buckets)[0], pingKey, How{})
+	if err == nil {
+		o.Body.Close()
+	}
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
 
 // begin checks what every operation on a maildrop starts with, and gives the
 // place of the maildrop.

@@ -123,6 +123,29 @@ func BenchmarkFirstSight(b *testing.B) {
 	used.report(b)
 }
 
+// BenchmarkRetrieve opens and closes a message of a session that goes on, and of
+// one that rested.
+func BenchmarkRetrieve(b *testing.B) {
+	box := benchBox(b, 10, 10_000)
+	settle()
+	m := box.login(b, 10).(*session)
+	defer m.Close()
+	for _, rests := range []bool{false, true} {
+		b.Run(fmt.Sprintf("rested=%v", rests), func(b *testing.B) {
+			for b.Loop() {
+				if rests {
+					m.Rest()
+				}
+				r, err := m.Open(b.Context(), 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Close()
+			}
+		})
+	}
+}
+
 // BenchmarkListing takes UIDs and sizes, as UIDL and LIST do.
 func BenchmarkListing(b *testing.B) {
 	const count = 100_000

@@ -153,12 +153,10 @@ func (k *cursor) string() string {
 	return s
 }
 
-// record makes the record of an item.
+// record makes the record of an item, without its date.
 func (c *catalog) record(it *item) record {
-	t := c.tails[it.tail]
-	r := record{entry: entry{t.place, it.base + t.flags}, ino: it.ino, octets: it.octets, mtime: it.mtime, ctime: it.ctime, size: it.size, uid: it.uid}
-	r.date()
-	return r
+	t := &c.tails[it.tail]
+	return record{entry: entry{t.place, it.base + t.flags}, ino: it.ino, octets: it.octets, mtime: it.mtime, ctime: it.ctime, size: it.size, uid: it.uid}
 }
 
 // at gives the record of message i.
@@ -166,7 +164,9 @@ func (c *catalog) at(i int) record {
 	k := c.cursor(i)
 	var it item
 	k.next(&it)
-	return c.record(&it)
+	r := c.record(&it)
+	r.date()
+	return r
 }
 
 // records gives all of them.
@@ -174,7 +174,9 @@ func (c *catalog) records() []record {
 	all := make([]record, 0, c.count)
 	k := c.cursor(0)
 	for it := (item{}); k.next(&it); {
-		all = append(all, c.record(&it))
+		r := c.record(&it)
+		r.date()
+		all = append(all, r)
 	}
 	return all
 }
@@ -194,8 +196,9 @@ func (c *catalog) messages() []maildrop.Message {
 // packer makes a catalog.
 type packer struct {
 	catalog
-	lines  []byte
-	packed []byte
+	lines  strings.Builder
+	packed strings.Builder
+	one    []byte // what put packs
 	tailAt map[tail]int
 	last   tail // of what was added last, and its number
 	lastAt int
@@ -206,8 +209,10 @@ type packer struct {
 // more of them.
 func newPacker(c *catalog, more int) *packer {
 	p := &packer{tailAt: make(map[tail]int), lastAt: -1}
-	p.lines = append(make([]byte, 0, len(c.lines)+48*more+80), c.lines...)
-	p.packed = append(make([]byte, 0, len(c.packed)+20*more+40), c.packed...)
+	p.lines.Grow(len(c.lines) + 48*more + 80)
+	p.lines.WriteString(c.lines)
+	p.packed.Grow(len(c.packed) + 20*more + 40)
+	p.packed.WriteString(c.packed)
 	p.sizes = append(make([]uint32, 0, c.count+more), c.sizes...)
 	p.groups = append(make([]group, 0, (c.count+more+groupSize-1)/groupSize), c.groups...)
 	p.tails = append(p.tails, c.tails...)
@@ -259,24 +264,27 @@ func (p *packer) add(r *record) {
 // put adds an item. Its tail is a number in this packer.
 func (p *packer) put(it *item) {
 	if p.count%groupSize == 0 {
-		p.groups = append(p.groups, group{len(p.lines), len(p.packed)})
+		p.groups = append(p.groups, group{p.lines.Len(), p.packed.Len()})
 		p.prior = item{}
 	}
 	p.count++
-	p.lines = strconv.AppendInt(p.lines, int64(p.count), 10)
-	p.lines = append(p.lines, ' ')
-	p.lines = append(p.lines, it.uid...)
-	p.lines = append(p.lines, '\r', '\n')
-	if it.uid == it.base {
-		p.packed = binary.AppendUvarint(p.packed, uint64(it.tail)<<1)
+	b := strconv.AppendInt(p.one[:0], int64(p.count), 10)
+	b = append(b, ' ')
+	b = append(b, it.uid...)
+	b = append(b, '\r', '\n')
+	p.lines.Write(b)
+	if b = b[:0]; it.uid == it.base {
+		b = binary.AppendUvarint(b, uint64(it.tail)<<1)
 	} else {
-		p.packed = binary.AppendUvarint(p.packed, uint64(it.tail)<<1|1)
-		p.packed = appendString(p.packed, it.base)
+		b = binary.AppendUvarint(b, uint64(it.tail)<<1|1)
+		b = appendString(b, it.base)
 	}
-	p.packed = binary.AppendVarint(p.packed, int64(it.ino-p.prior.ino))
-	p.packed = binary.AppendVarint(p.packed, it.size-it.octets)
-	p.packed = binary.AppendVarint(p.packed, it.mtime-p.prior.mtime)
-	p.packed = binary.AppendVarint(p.packed, it.ctime-it.mtime-(p.prior.ctime-p.prior.mtime))
+	b = binary.AppendVarint(b, int64(it.ino-p.prior.ino))
+	b = binary.AppendVarint(b, it.size-it.octets)
+	b = binary.AppendVarint(b, it.mtime-p.prior.mtime)
+	b = binary.AppendVarint(b, it.ctime-it.mtime-(p.prior.ctime-p.prior.mtime))
+	p.packed.Write(b)
+	p.one = b
 	p.prior.ino, p.prior.mtime, p.prior.ctime = it.ino, it.mtime, it.ctime
 	if it.size < huge {
 		p.sizes = append(p.sizes, uint32(it.size))
@@ -290,7 +298,7 @@ func (p *packer) put(it *item) {
 // done gives the catalog. The packer must not be used any more.
 func (p *packer) done() *catalog {
 	c := p.catalog
-	c.lines, c.packed = string(p.lines), string(p.packed)
+	c.lines, c.packed = p.lines.String(), p.packed.String()
 	return &c
 }
 

@@ -219,6 +219,8 @@ func (c *comparison) measureAdded(ctx context.Context) ([]record, error) {
 		case errors.Is(err, errNoMessage):
 		case err != nil:
 			return nil, err
+		case r.ino != c.added[i].ino:
+			return nil, errUnclear // the file that was listed may be elsewhere
 		default:
 			if at := c.find(r.base(), r.ino); at < 0 {
 				added = single(added, found, r, &c.doubles)

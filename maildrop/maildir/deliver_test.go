@@ -72,7 +72,7 @@ func TestCreateSyncs(t *testing.T) {
 	if err := b.Create(t.Context(), user); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := b.hook.order("mkdir", "fsync"), "fsync fsync fsync mkdir mkdir fsync mkdir fsync"; got != want {
+	if got, want := b.hook.order("mkdir", "fsync"), "fsync fsync mkdir fsync mkdir mkdir fsync mkdir fsync"; got != want {
 		t.Errorf("Create makes the calls %s, want %s: for a, b, the Maildir, and what is in it", got, want)
 	}
 }

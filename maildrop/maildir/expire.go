@@ -24,7 +24,8 @@ func (s *Store) Expire(ctx context.Context, name string, before time.Time, dry b
 	var marked []int
 	k := ses.cursor(0)
 	for it := (item{}); k.next(&it); {
-		if r := ses.catalog.record(&it); time.Unix(0, max(r.when, r.mtime)).Before(before) {
+		r := ses.catalog.record(&it)
+		if r.date(); time.Unix(0, max(r.when, r.mtime)).Before(before) {
 			marked = append(marked, k.at-1)
 			old.Octets += r.octets
 			old.Messages++

@@ -178,9 +178,12 @@ func TestRemoveFaults(t *testing.T) {
 		want := fill(b)
 		m := b.open()
 		b.rename("new/1700000002.M1P1.host", "cur/1700000002.M1P1.host:2,S")
+		m.(*session).Rest()
 		b.hook.reset(fail)
 		err := m.Remove(t.Context(), []int{0, 1, 2})
 		calls := b.hook.calls
+		m.(*session).Rest()
+		b.leaks()
 		b.hook.reset(nil)
 		m.Close()
 		got := b.uids()
@@ -197,8 +200,8 @@ func TestRemoveFaults(t *testing.T) {
 			t.Errorf("no error, but there are %q", got)
 		case err != nil && !errors.Is(err, maildrop.ErrTemporary):
 			t.Errorf("error %v, want ErrTemporary", err)
-		case err != nil && !killed && len(got) > 2:
-			t.Errorf("error %v, and there are %q: one fault keeps one message at most", err, got)
+		case err != nil && !killed && len(got) == 3:
+			t.Errorf("error %v, and there are %q: one fault keeps one message, or all where the folders are not opened", err, got)
 		}
 		return calls
 	})

@@ -20,6 +20,18 @@ type folder struct {
 	terms
 }
 
+// fileID tells one file or folder from all others that there are.
+type fileID struct{ dev, ino uint64 }
+
+func fileIDOf(st *unix.Stat_t) fileID { return fileID{uint64(st.Dev), st.Ino} }
+
+// id gives that of the folder itself.
+func (f *folder) id() (fileID, error) {
+	var st unix.Stat_t
+	err := f.sys.fstat(f.top, &st)
+	return fileIDOf(&st), err
+}
+
 // place tells new/ from cur/.
 type place uint8
 
@@ -46,23 +58,62 @@ func (s *Store) openFolder(parts []string, create bool) (*folder, error) {
 
 // openTop opens the folder at parts, and leaves new/ and cur/ to openDirs.
 func (s *Store) openTop(parts []string, create bool) (*folder, error) {
-	path := filepath.Join(append([]string{s.path.root}, parts...)...)
-	root, err := os.OpenRoot(s.path.root)
+	top, err := s.reach(parts, create)
+	if err != nil {
+		return nil, err
+	}
+	f := &folder{name: s.pathOf(parts), sys: s.sys, top: top, dirs: [2]int{-1, -1}, terms: s.terms}
+	if create {
+		if err := f.make(); err != nil {
+			f.close()
+			return nil, explain(f.name, err)
+		}
+	}
+	return f, nil
+}
+
+// pathOf gives the path of a Maildir.
+func (s *Store) pathOf(parts []string) string {
+	return filepath.Join(append([]string{s.path.root}, parts...)...)
+}
+
+// reach opens the folder at parts. Each is looked up in the folder before it,
+// and no symbolic link is followed: one user's could lead to another's mail.
+func (s *Store) reach(parts []string, create bool) (int, error) {
+	dir, err := s.openRoot(s.path.root)
 	if missing(err) {
-		return nil, temporary(fmt.Sprintf("%s is missing: mount its disk, or make it", s.path.root), err)
+		return -1, temporary(fmt.Sprintf("%s is missing: mount its disk, or make it", s.path.root), err)
 	} else if err != nil {
-		return nil, temporary("root of the Maildirs", err)
+		return -1, temporary("root of the Maildirs", err)
 	}
 	for _, part := range parts {
-		below, err := s.descend(root, part, create)
-		root.Close()
+		below, err := s.descend(dir, part, create)
+		s.sys.close(dir)
 		if err != nil {
-			return nil, explain(path, err)
+			return -1, explain(s.pathOf(parts), err)
 		}
-		root = below
+		dir = below
 	}
-	defer root.Close()
-	return s.openParts(root, path, create)
+	return dir, nil
+}
+
+// openRoot opens a folder that is the administrator's business, so that
+// symbolic links on the way to it are followed: the one that is not is ".".
+func (s *Store) openRoot(path string) (int, error) {
+	return s.sys.open(unix.AT_FDCWD, path+"/.", unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
+// descend opens a folder in another one.
+func (s *Store) descend(dir int, part string, create bool) (int, error) {
+	if create {
+		if err := s.sys.mkdir(dir, part); err != nil && !errors.Is(err, fs.ErrExist) {
+			return -1, err
+		}
+		if err := s.sys.fsync(dir); err != nil {
+			return -1, err
+		}
+	}
+	return s.sys.open(dir, part, unix.O_RDONLY|unix.O_DIRECTORY)
 }
 
 // explain makes the error for a Maildir that cannot be opened.
@@ -78,69 +129,6 @@ func explain(path string, err error) error {
 
 // errNotFolder is the error where a folder should be and something else is.
 var errNotFolder = errors.New("not a folder")
-
-// descend opens a folder in root. An os.Root follows symbolic links that stay
-// inside it, so that one user's could lead to another's mail: hence the looks
-// before and behind.
-func (s *Store) descend(root *os.Root, part string, create bool) (*os.Root, error) {
-	if create {
-		if err := root.Mkdir(part, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-		if err := s.syncRoot(root); err != nil {
-			return nil, err
-		}
-	}
-	before, err := root.Lstat(part)
-	if err != nil {
-		return nil, err
-	}
-	if !before.IsDir() {
-		return nil, fmt.Errorf("%s: %w", part, errNotFolder)
-	}
-	below, err := root.OpenRoot(part)
-	if err != nil {
-		return nil, err
-	}
-	behind, err := below.Stat(".")
-	if err == nil && !os.SameFile(before, behind) {
-		err = fmt.Errorf("%s: %w", part, errNotFolder)
-	}
-	if err != nil {
-		below.Close()
-		return nil, err
-	}
-	return below, nil
-}
-
-// syncRoot makes the entries of a folder durable.
-func (s *Store) syncRoot(root *os.Root) error {
-	dir, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return s.sys.fsync(int(dir.Fd()))
-}
-
-// openParts opens what is in the Maildir that root is.
-func (s *Store) openParts(root *os.Root, path string, create bool) (*folder, error) {
-	top, err := root.Open(".")
-	if err != nil {
-		return nil, temporary("Maildir "+path, err)
-	}
-	defer top.Close()
-	f := &folder{name: path, sys: s.sys, top: -1, dirs: [2]int{-1, -1}, terms: s.terms}
-	f.top, err = s.sys.open(int(top.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err == nil && create {
-		err = f.make()
-	}
-	if err != nil {
-		f.close()
-		return nil, explain(path, err)
-	}
-	return f, nil
-}
 
 // openDirs opens new/ and cur/, if they are not open yet.
 func (f *folder) openDirs() (err error) {
@@ -188,10 +176,10 @@ func (s *Store) makeRoot() error {
 		if err := os.Mkdir(absent[i], folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
 			return temporary("root of the Maildirs", err)
 		}
-		parent, err := os.OpenRoot(filepath.Dir(absent[i]))
+		parent, err := s.openRoot(filepath.Dir(absent[i]))
 		if err == nil {
-			err = s.syncRoot(parent)
-			parent.Close()
+			err = s.sys.fsync(parent)
+			s.sys.close(parent)
 		}
 		if err != nil {
 			return temporary("root of the Maildirs", err)

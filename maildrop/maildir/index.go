@@ -3,12 +3,15 @@ package maildir
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"hash/maphash"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // indexName is the file that remembers sizes, UIDs and order.
@@ -43,24 +46,32 @@ type index struct {
 	file indexFile
 
 	// In memory only:
+	filter  filter    // nil until it is needed
 	doubles bool      // there may be files with two names
 	swept   time.Time // when what is old was removed last
 }
+
+// memory gives about how many octets an index takes.
+func (x *index) memory() int { return x.catalog.memory() + 4*cap(x.filter) }
 
 // emptyIndex remembers nothing.
 func emptyIndex() *index { return &index{catalog: &catalog{}} }
 
 // readIndex reads the index. One that is missing, damaged, or not to be read
-// is one that remembers nothing.
-func (f *folder) readIndex() *index {
+// is one that remembers nothing; but not where only this process has no
+// descriptor left to read it.
+func (f *folder) readIndex() (*index, error) {
 	data, mark, err := f.readFile(indexName, maxState)
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return nil, err
+	}
 	if err == nil {
 		if x, ok := decodeIndex(data); ok {
 			x.file.stamp = mark
-			return x
+			return x, nil
 		}
 	}
-	return emptyIndex()
+	return emptyIndex(), nil
 }
 
 // encode gives the index as it is written, without a journal.

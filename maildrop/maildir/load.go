@@ -8,8 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rounds bounds how often names that vanished are looked for.
-const rounds = 8
+// rounds bounds how often names that vanished are looked for; and believed, how
+// often those that another file has than was listed, which may be elsewhere:
+// there are file systems whose listings always give other inodes.
+const (
+	rounds   = 8
+	believed = 2
+)
 
 // sweeping is how long what is old may stay where folders need no listing.
 const sweeping = time.Hour
@@ -22,11 +27,14 @@ type identity struct {
 }
 
 // load finds the messages of a Maildir, in order, with sizes and UIDs, and
-// keeps the index up to date. Where the stamps are those of the index, and it
+// brings the index up to date. Where the stamps are those of the index, and it
 // is settled, no directory is read; and where memory holds what the file of
 // the index does, no file. The session lock must be held.
-func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
-	old, w := s.remembered(f)
+func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
+	old, w, err := s.remembered(f)
+	if err != nil {
+		return nil, err
+	}
 	mark, err := s.takeOver(f, old)
 	if err != nil {
 		return nil, err
@@ -38,7 +46,7 @@ func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
 	}
 	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark {
 		s.cache.put(f.name, old, w)
-		return old.catalog, nil
+		return old, nil
 	}
 	// W goes where it cannot be kept: what it told is told once.
 	defer func() { s.watches.end(w) }()
@@ -49,7 +57,9 @@ func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
 	var d *delta
 	if w != nil && old.mark == mark {
 		if names, ok := s.watches.take(w, present); ok {
-			now, d, err = f.follow(ctx, old, names, began, present)
+			if now, d, err = f.follow(ctx, old, names, began, present); now != nil && !s.watches.still(w, names) {
+				now = nil
+			}
 		}
 	}
 	followed := now != nil
@@ -76,20 +86,21 @@ func (s *Store) load(ctx context.Context, f *folder) (*catalog, error) {
 	if s.cache.put(f.name, now, w) {
 		w = nil
 	}
-	return now.catalog, nil
+	return now, nil
 }
 
 // remembered gives the index: the one in memory, if it is what the file
 // holds, and what watches the Maildir since; else the file's.
-func (s *Store) remembered(f *folder) (*index, *watch) {
+func (s *Store) remembered(f *folder) (*index, *watch, error) {
 	if x, w := s.cache.get(f.name); x != nil {
 		file, err := f.indexFile()
 		if err == nil && file.stamp == x.file.stamp && file.size == x.file.size {
-			return x, w
+			return x, w, nil
 		}
 		s.cache.drop(f.name)
 	}
-	return f.readIndex(), nil
+	x, err := f.readIndex()
+	return x, nil, err
 }
 
 // written tells whether the file of old says all that x does.
@@ -151,7 +162,7 @@ func (f *folder) examine(ctx context.Context, old []record, first *listing, now 
 	found := make(map[identity]int, len(l.entries))
 	doubles := false
 	pending := l.entries
-	for range rounds {
+	for round := range rounds {
 		lost := make(map[string]bool)
 		records, errs := f.lookAll(ctx, pending, known)
 		for i, e := range pending {
@@ -163,6 +174,9 @@ func (f *folder) examine(ctx context.Context, old []record, first *listing, now 
 				return nil, err
 			default:
 				all = single(all, found, r, &doubles)
+				if r.ino != e.ino && round < believed {
+					lost[e.base()] = true
+				}
 			}
 		}
 		if len(lost) == 0 {

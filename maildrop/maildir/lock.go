@@ -61,7 +61,7 @@ func (f *folder) tryLock(fd int) (same bool, err error) {
 		}
 		return false, err
 	}
-	return found.Ino == held.Ino && found.Dev == held.Dev, nil
+	return fileIDOf(&found) == fileIDOf(&held), nil
 }
 
 // regular tells whether st is of a regular file.

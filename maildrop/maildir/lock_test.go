@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
 )
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 			_, err = s.Open(context.Background(), user)
 		}
 		fmt.Println("held", err)
-		select {}
+		time.Sleep(time.Minute) // the end of all goroutines would be that of the process
 	}
 	os.Exit(m.Run())
 }

@@ -20,6 +20,7 @@ type model struct {
 	rng   *rand.Rand
 	clock int64 // nanoseconds since 1970
 	tick  int64
+	root  *node // holds top, the Maildir of user
 	top   *node
 	fds   map[int]*handle
 	next  int
@@ -63,8 +64,9 @@ type handle struct {
 
 func newModel(rng *rand.Rand) *model {
 	m := &model{rng: rng, clock: 1_800_000_000_000_000_000, tick: int64(4 * time.Millisecond), fds: make(map[int]*handle), next: 1 << 20, calls: make(map[string]int)}
-	m.top = m.node(unix.S_IFDIR)
-	m.top.links = 1
+	m.root, m.top = m.node(unix.S_IFDIR), m.node(unix.S_IFDIR)
+	m.root.links = 1
+	m.put(m.root, user, m.top)
 	for _, name := range []string{"new", "cur", "tmp"} {
 		m.put(m.top, name, m.node(unix.S_IFDIR))
 	}
@@ -164,15 +166,18 @@ func (m *model) dir(fd int) *node {
 	if h := m.fds[fd]; h != nil {
 		return h.node
 	}
-	return m.top // what os.Root opened
+	panic(fmt.Sprintf("descriptor %d is not open", fd))
 }
 
 func (m *model) open(dir int, name string, flags int) (int, error) {
 	m.call("open")
+	if dir == unix.AT_FDCWD { // the root of the Maildirs
+		return m.hold(m.root, 0), nil
+	}
 	at := m.dir(dir)
 	n := at.child(name)
 	switch {
-	case name == ".":
+	case name == "." || at == m.top && name == user:
 		n = at
 	case n == nil && flags&unix.O_CREAT == 0:
 		return -1, named("open", name, unix.ENOENT)
@@ -185,10 +190,15 @@ func (m *model) open(dir int, name string, flags int) (int, error) {
 	if flags&unix.O_DIRECTORY != 0 && n.slots == nil {
 		return -1, named("open", name, unix.ENOTDIR)
 	}
+	return m.hold(n, flags), nil
+}
+
+// hold gives a descriptor.
+func (m *model) hold(n *node, flags int) int {
 	n.opened++
 	m.next++
 	m.fds[m.next] = &handle{node: n, append: flags&unix.O_APPEND != 0}
-	return m.next, nil
+	return m.next
 }
 
 func (m *model) close(fd int) error {

@@ -12,15 +12,23 @@ import (
 
 // session is a Maildir as it stood when it was opened.
 type session struct {
-	*folder
-	cache  *cache
-	locked int // descriptor that holds the session lock, -1 when closed
+	*folder // closed while it rests
+	store   *Store
+	parts   []string // of the folder's path
+	self    fileID   // of the folder
+	locked  int      // descriptor that holds the session lock, -1 when closed
 	*catalog
-	moved map[int]entry      // messages that are elsewhere than it says
-	list  []maildrop.Message // nil until it is asked for
+	reading *cursor            // behind the message that was asked for last; nil: none was
+	index   *index             // whose catalog that is; nil once it is of no use
+	moved   map[int]entry      // messages that are elsewhere than it says
+	again   map[int]record     // those measured again, as they are
+	list    []maildrop.Message // nil until it is asked for
 }
 
-var _ maildrop.Lister = (*session)(nil)
+var (
+	_ maildrop.Lister = (*session)(nil)
+	_ maildrop.Rester = (*session)(nil)
+)
 
 // Open implements maildrop.Store. The error wraps maildrop.ErrPermanent for a
 // name that no Maildir can have, and where something other than a folder is
@@ -35,15 +43,20 @@ func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error
 	if err != nil {
 		return nil, err
 	}
-	ses := &session{folder: f, cache: s.cache}
+	ses := &session{folder: f, store: s, parts: parts}
 	if ses.locked, err = f.lock(); err != nil {
 		f.close()
 		return nil, err
 	}
-	if ses.catalog, err = s.load(ctx, f); err != nil {
+	if ses.self, err = f.id(); err != nil {
 		ses.Close()
 		return nil, classify("Maildir "+f.name, err)
 	}
+	if ses.index, err = s.load(ctx, f); err != nil {
+		ses.Close()
+		return nil, classify("Maildir "+f.name, err)
+	}
+	ses.catalog = ses.index.catalog
 	return ses, nil
 }
 
@@ -69,7 +82,12 @@ func (s *session) UIDs() string { return s.lines }
 
 // record gives the record of message i, which is where it was found last.
 func (s *session) record(i int) *record {
-	r := s.at(i)
+	if s.reading == nil || s.reading.at != i { // most ask for one after another
+		s.reading = new(s.cursor(i))
+	}
+	var it item
+	s.reading.next(&it)
+	r := s.catalog.record(&it)
 	if e, found := s.moved[i]; found {
 		r.entry = e
 	}
@@ -79,6 +97,7 @@ func (s *session) record(i int) *record {
 // Close implements maildrop.Maildrop.
 func (s *session) Close() error {
 	if s.locked >= 0 {
+		s.keepAgain()
 		s.sys.close(s.locked)
 		s.locked = -1
 		s.folder.close()
@@ -86,12 +105,15 @@ func (s *session) Close() error {
 	return nil
 }
 
-// check tells what is wrong with a call.
+// check tells what is wrong with a call, and opens the folder for it.
 func (s *session) check(ctx context.Context) error {
 	if s.locked < 0 {
 		return errClosed
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.wake()
 }
 
 // Open implements maildrop.Maildrop.
@@ -110,7 +132,7 @@ func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 		var st unix.Stat_t
 		fd, err := s.openMessage(r.entry, &st)
 		if err == nil && st.Ino == r.ino {
-			return s.serve(ctx, r, fd, &st)
+			return s.serve(ctx, i, r, fd, &st)
 		}
 		if err == nil {
 			s.sys.close(fd)
@@ -133,17 +155,18 @@ func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 	}
 }
 
-// serve gives the reader of an open file that has the inode of record r. The
-// same inode with another size or time is a file changed in place, or another
-// one in its room; it is served only if its size is the one announced, as
-// after a touch or a rename.
-func (s *session) serve(ctx context.Context, r *record, fd int, st *unix.Stat_t) (io.ReadCloser, error) {
+// serve gives the reader of an open file that has the inode of message i, whose
+// record is r. The same inode with another size or time is a file changed in
+// place, or another one in its room; it is served only if its size is the one
+// announced, as after a touch, a rename, or a backup by hard links.
+func (s *session) serve(ctx context.Context, i int, r *record, fd int, st *unix.Stat_t) (io.ReadCloser, error) {
 	opened := &file{sys: s.sys, fd: fd, name: r.name, left: st.Size}
-	if r.unchanged(st) {
+	if r.unchanged(st) || s.knownAgain(i, st) {
 		return opened, nil
 	}
 	now, err := s.measure(ctx, r.entry)
 	if err == nil && now.ino == r.ino && now.size == r.size {
+		s.noteAgain(i, &now)
 		return opened, nil
 	}
 	opened.Close()
@@ -157,7 +180,8 @@ func (s *session) serve(ctx context.Context, r *record, fd int, st *unix.Stat_t)
 // forget has the next session look at every file: the directory of one that was
 // changed in place has not changed.
 func (s *session) forget() {
-	s.cache.drop(s.name)
+	s.index = nil
+	s.store.cache.drop(s.name)
 	s.sys.unlink(s.top, indexName)
 }
 

@@ -108,11 +108,8 @@ func (ws *watches) end(w *watch) {
 	ws.remove(w)
 }
 
-// take gives the names that changed since the index of w was made, or since
-// the last call. It tells false where they are not known.
-func (ws *watches) take(w *watch, present stamps) ([]told, bool) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
+// hear takes in what happened since the last call. It is called with mu held.
+func (ws *watches) hear() {
 	ws.from.events(func(wd int, lost bool, name string, came bool) {
 		if wd < 0 {
 			for _, w := range ws.byWD {
@@ -129,6 +126,14 @@ func (ws *watches) take(w *watch, present stamps) ([]told, bool) {
 			w.lost = w.lost || lost || len(w.names) > maxNames
 		}
 	})
+}
+
+// take gives the names that changed since the index of w was made, or since
+// the last call. It tells false where they are not known.
+func (ws *watches) take(w *watch, present stamps) ([]told, bool) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.hear()
 	if w.lost || w.inos != [2]uint64{present[inNew].ino, present[inCur].ino} {
 		return nil, false
 	}
@@ -143,12 +148,35 @@ func (ws *watches) take(w *watch, present stamps) ([]told, bool) {
 	return names, true
 }
 
+// still tells whether no name with a base of those that take gave has changed
+// since. A name may have been used again before it was looked at, and what had
+// it be elsewhere, of which nothing was told then: it would be missed. What did
+// change stays for the next call of take.
+func (ws *watches) still(w *watch, names []told) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.hear()
+	bases := make(map[string]bool, len(names))
+	for _, t := range names {
+		bases[t.base()] = true
+	}
+	for e := range w.names {
+		if bases[e.base()] {
+			return false
+		}
+	}
+	return !w.lost
+}
+
 // follow makes the index of the present from an old one and the names that
 // changed since. The stamps and began, the time, are from before the names were
 // taken. Where it cannot be told the error is errUnclear.
 func (f *folder) follow(ctx context.Context, old *index, names []told, began time.Time, present stamps) (*index, *delta, error) {
 	if len(names) == 0 && old.stamps != present || old.doubles {
 		return nil, nil, errUnclear
+	}
+	if old.filter == nil && len(names) > 0 {
+		old = old.filtered()
 	}
 	known := old.withBases(names)
 	d := &delta{}
@@ -205,11 +233,18 @@ func (f *folder) follow(ctx context.Context, old *index, names []told, began tim
 	if err := f.admitAll(ctx, old, d, added); err != nil {
 		return nil, nil, err
 	}
-	now := &index{stamps: present, mark: old.mark, catalog: old.catalog.apply(d.sorted())}
+	now := &index{stamps: present, mark: old.mark, catalog: old.catalog.apply(d.sorted()), filter: old.filter.with(d.added)}
 	for p, s := range present {
 		now.settled[p] = began.Sub(s.latest()) > max(f.settling, f.tick)
 	}
 	return now, d, nil
+}
+
+// filtered gives the index with its filter.
+func (x *index) filtered() *index {
+	with := *x
+	with.filter = newFilter(x.catalog)
+	return &with
 }
 
 // candidate is a message that a name that changed may be of.
@@ -227,7 +262,7 @@ func (x *index) withBases(names []told) map[identity]*candidate {
 		bases[e.base()], changed[e.entry] = true, true
 	}
 	known := make(map[identity]*candidate)
-	if len(names) == 0 {
+	if !slices.ContainsFunc(names, func(t told) bool { return x.filter.has(t.base()) }) {
 		return known
 	}
 	k := x.cursor(0)
@@ -266,6 +301,9 @@ func (f *folder) admitAll(ctx context.Context, old *index, d *delta, entries []d
 	}
 	d.added = byAge(d.added)
 	assign(d.added, nil, names, func(uid string) bool {
+		if !old.filter.has(uid) {
+			return false
+		}
 		k := old.cursor(0)
 		for it := (item{}); k.next(&it); {
 			if it.uid == uid {

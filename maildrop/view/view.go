@@ -130,6 +130,13 @@ func (d *drop) Peek(ctx context.Context, i int) (io.ReadCloser, error) {
 	return p.Peek(ctx, d.below(i))
 }
 
+// Rest implements maildrop.Rester, for a Maildrop that is one.
+func (d *drop) Rest() {
+	if r, ok := d.Maildrop.(maildrop.Rester); ok {
+		r.Rest()
+	}
+}
+
 // below gives the index that message i has in the Maildrop.
 func (d *drop) below(i int) int {
 	if d.index == nil {

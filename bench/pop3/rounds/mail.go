@@ -23,9 +23,6 @@ func (s *running) accounts() error {
 	if err := errors.Join(os.Mkdir(s.dir, 0o755), os.Mkdir(filepath.Join(s.dir, "mail"), 0o755), os.Chown(s.dir, nobody, nogroup)); err != nil {
 		return err
 	}
-	if err := s.message(); err != nil {
-		return err
-	}
 	var list strings.Builder
 	for group, g := range groups {
 		for i := range g.users {
@@ -55,27 +52,36 @@ func (s *running) maildrop(group string, i int) string {
 	return filepath.Join(s.dir, "mail", userName(group, i))
 }
 
-// message makes the one message of which all others are links.
-func (s *running) message() error {
+// maxLinks is how many names a file gets; ext4 allows 65,000.
+const maxLinks = 50_000
+
+// message makes a message of which others are links.
+func (s *running) message(name string, octets int) error {
 	var b bytes.Buffer
 	b.WriteString("From: <sender@example.org>\nTo: <user@example.org>\nSubject: a message to measure by\nMessage-ID: <1@example.org>\n\n")
-	for b.Len() < Octets {
+	for b.Len() < octets {
 		b.WriteString("A line of sixty-odd octets, of which this message has many.\n")
 	}
-	b.Truncate(Octets - 1)
+	b.Truncate(octets - 1)
 	b.WriteByte('\n')
-	name := filepath.Join(s.dir, "message")
 	return errors.Join(os.WriteFile(name, b.Bytes(), 0o600), os.Chown(name, nobody, nogroup))
 }
 
 // fill brings mail into the maildrops of a group, under names of its own as an
 // MTA does.
 func (s *running) fill(group string) error {
-	stamp := time.Now()
-	for i := range groups[group].users {
-		for n := range groups[group].messages {
+	stamp, g := time.Now(), groups[group]
+	message := filepath.Join(s.dir, "message")
+	defer os.Remove(message)
+	for i := range g.users {
+		for n := range g.messages {
+			if n%maxLinks == 0 {
+				if err := errors.Join(os.RemoveAll(message), s.message(message, g.octets)); err != nil {
+					return err
+				}
+			}
 			name := fmt.Sprintf("%d.M%dP%d_%d.bench", stamp.Unix(), stamp.Nanosecond()/1000, os.Getpid(), n)
-			if err := os.Link(filepath.Join(s.dir, "message"), filepath.Join(s.maildrop(group, i), "new", name)); err != nil {
+			if err := os.Link(message, filepath.Join(s.maildrop(group, i), "new", name)); err != nil {
 				return err
 			}
 		}

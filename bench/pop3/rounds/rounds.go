@@ -34,20 +34,21 @@ var Cases = []Case{
 	{Name: "poll of 10", Work: load.Poll, Group: "ten"},
 	{Name: "poll of 1,000", Work: load.Poll, Group: "thousand"},
 	{Name: "poll of 10,000", Work: load.Poll, Group: "many"},
+	{Name: "poll of 100,000", Work: load.Poll, Group: "most"},
 	{Name: "RETR 10 kB, lockstep", Work: load.Retrieve, Group: "mail"},
 	{Name: "RETR 10 kB, pipelined", Work: load.Retrieve, Group: "mail", Pipeline: true},
 	{Name: "RETR 10 kB, pipelined, TLS", Work: load.Retrieve, Group: "mail", TLS: true, Pipeline: true},
+	{Name: "RETR 10 MB, TLS", Work: load.Retrieve, Group: "large", TLS: true},
 	{Name: "TOP 0, pipelined", Work: load.Top, Group: "mail", Pipeline: true},
 	{Name: "drain 10 kB, pipelined", Work: load.Drain, Group: "full", Pipeline: true},
 }
 
-// groups are the users, and what is in the maildrop of each.
-var groups = map[string]struct{ users, messages int }{
-	"ten": {4, 10}, "thousand": {4, 1000}, "many": {2, 10_000}, "mail": {4, 100}, "full": {4, 2000}, "idle": {100, 0},
+// groups are the users, and what is in the maildrop of each: messages, and
+// their octets as they are stored.
+var groups = map[string]struct{ users, messages, octets int }{
+	"ten": {4, 10, 10_000}, "thousand": {4, 1000, 10_000}, "many": {2, 10_000, 10_000}, "most": {1, 100_000, 1000},
+	"mail": {4, 100, 10_000}, "large": {2, 10, 10_000_000}, "full": {4, 2000, 10_000}, "idle": {100, 0, 0},
 }
-
-// Octets of a message as it is stored.
-const Octets = 10_000
 
 // Options say how to measure.
 type Options struct {

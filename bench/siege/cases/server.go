@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // server is a `poplin serve` that runs.
@@ -34,7 +36,7 @@ type setting struct {
 	users       []string // lines of [users]
 	accounts    []string // names
 	password    string   // as stored, of all of them; empty: in clear text
-	descriptors int      // how many the server may have; zero: as many as this process
+	descriptors int      // how many the server may have once it serves; zero: as many as this process
 }
 
 // password of all accounts.
@@ -87,9 +89,6 @@ func startServer(ctx context.Context, opts Options, name string, cfg setting) (*
 	defer log.Close()
 	s := &server{dir: dir, done: make(chan struct{})}
 	s.cmd = exec.Command(opts.Poplin, "serve", "--config", filepath.Join(dir, "poplin.toml"))
-	if cfg.descriptors > 0 {
-		s.cmd = exec.Command("/bin/sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec "$@"`, cfg.descriptors), "sh"}, s.cmd.Args...)...)
-	}
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
@@ -101,6 +100,13 @@ func startServer(ctx context.Context, opts Options, name string, cfg setting) (*
 	if err := s.ready(ctx); err != nil {
 		s.kill()
 		return nil, fmt.Errorf("%w\n%s", err, s.log())
+	}
+	if n := uint64(cfg.descriptors); n > 0 {
+		// Behind the start, where the server looks how many sessions have room.
+		if err := unix.Prlimit(s.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil {
+			s.kill()
+			return nil, err
+		}
 	}
 	return s, nil
 }

@@ -302,15 +302,14 @@ func (c *cluster) audit(ctx context.Context) error {
 }
 
 // inspect looks for objects in maildrops that were emptied, of which only the
-// generations may be left. A server that is killed while it tries out the store
-// leaves what it did that with.
+// generations may be left. What begins with "poplin-" belongs to no maildrop.
 func (c *cluster) inspect() error {
 	for _, name := range []string{"mail-00", "mail-01"} {
 		keys, err := c.gateways.Keys(name)
 		if err != nil {
 			return err
 		}
-		keys = slices.DeleteFunc(keys, func(key string) bool { return strings.HasSuffix(key, "/g") || strings.HasPrefix(key, "poplin-check/") })
+		keys = slices.DeleteFunc(keys, func(key string) bool { return strings.HasSuffix(key, "/g") || strings.HasPrefix(key, "poplin-") })
 		c.books.leftBehind(keys)
 	}
 	return nil

@@ -81,6 +81,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case r.Method == http.MethodGet:
 		s.get(w, r, name, key)
+	case r.Method == http.MethodDelete:
+		if _, err := s.Objects.Delete(r.Context(), name, []string{key}); err != nil {
+			Failure(w, http.StatusInternalServerError, "InternalError")
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
 	default:
 		Failure(w, http.StatusMethodNotAllowed, "MethodNotAllowed")
 	}

@@ -100,7 +100,8 @@ func TestObjects(t *testing.T) {
 }
 
 func TestListing(t *testing.T) {
-	e := engine(t, newServer(t, httptest.NewServer), Options{})
+	s := newServer(t, httptest.NewServer)
+	e := engine(t, s, Options{})
 	var want []string
 	for i := range 25 {
 		key := fmt.Sprintf("a/%02d+ä &", i)
@@ -139,6 +140,20 @@ func TestListing(t *testing.T) {
 	}
 	if p, err := e.List(t.Context(), "mail", "", "", 10); err != nil || len(p.Entries) != 1 {
 		t.Errorf("after Delete: %+v, %v", p, err)
+	}
+	for _, key := range []string{"b", "b", "none"} {
+		if left, err := e.Delete(t.Context(), "mail", []string{key}); len(left) != 0 || err != nil {
+			t.Errorf("Delete of %s alone: %q are left, error %v", key, left, err)
+		}
+	}
+	if p, err := e.List(t.Context(), "mail", "", "", 10); err != nil || len(p.Entries) != 0 {
+		t.Errorf("after Delete: %+v, %v", p, err)
+	}
+	for _, code := range []string{"NoSuchBucket", "InternalError", "NoSuchKey"} {
+		s.Answer(func(w http.ResponseWriter, r *http.Request) bool { buckettest.Failure(w, 404, code); return true })
+		if left, err := e.Delete(t.Context(), "mail", []string{"b"}); (err == nil) != (code == "NoSuchKey") || (len(left) == 0) != (err == nil) {
+			t.Errorf("Delete, %s: %q are left, error %v", code, left, err)
+		}
 	}
 }
 
