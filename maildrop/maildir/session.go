@@ -82,7 +82,7 @@ func (s *session) UIDs() string { return s.lines }
 
 // record gives the record of message i, which is where it was found last.
 func (s *session) record(i int) *record {
-	if s.reading == nil || s.reading.at != i { // most ask for one after another
+	if s.reading == nil || s.reading.catalog != s.catalog || s.reading.at != i { // most ask for one after another
 		s.reading = new(s.cursor(i))
 	}
 	var it item
