@@ -73,7 +73,7 @@ siege: ## attack a server in every way that hostile and slow clients know, some 
 powerloss: ## have the power fail under deliveries on an ext4, some minutes, as root
 	PATH=$$PATH:/usr/sbin go run ./bench/powerloss $(ARGS)
 
-torture: ## kill a server 10,000 times under deliveries and sessions, some 40 minutes; ARGS="-kills 500"
+torture: ## kill a server 10,000 times under deliveries and sessions, some 40 minutes; ARGS="-kills 500", or ARGS=-bucket: two over an object store
 	go run ./bench/torture $(ARGS)
 
 test-ceph: ## kill pieces of a Ceph and of Poplin over it, some ten minutes, as root; ARGS="-kills 7", ARGS=-figures measures

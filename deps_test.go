@@ -40,6 +40,7 @@ pop3client, pop3 < internal/fetch/takeover, internal/fetch/diagnose
 pop3 < internal/conformance
 pop3, pop3client < internal/load
 pop3server < internal/directory, internal/guard
+internal/wire, maildrop < internal/move
 internal/wire, maildrop, internal/directory < internal/delivery
 internal/directory < internal/directory/sqlusers, internal/directory/ldapusers, internal/directory/pamusers, internal/directory/oauthusers
 NONE < internal/certs, internal/process, internal/proxyproto
@@ -67,6 +68,7 @@ pop3server, maildrop/memory < internal/conformance
 pop3server, maildrop/memory, maildrop < internal/load
 internal/fetch/disk/disktest < internal/fetch/journal, internal/fetch/target, internal/fetch
 pop3server, maildrop/memory, maildrop/maildir < internal/fetch, internal/directory, internal/delivery
+maildrop/memory, maildrop/maildir, maildrop/bucket, maildrop/bucket/buckettest < internal/move
 `
 
 // Libraries from outside, by the packages that may import them. A public

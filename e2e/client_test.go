@@ -56,29 +56,61 @@ type visit struct {
 	out       string // folder for the messages of this visit, empty
 }
 
-// testClient runs a client against `poplin serve` in every transport: it
-// retrieves and keeps, comes back, finds what came meanwhile, and deletes.
+// mailbox is the account's maildrop, past the server.
+type mailbox interface {
+	// fill puts letters in, in order; so many were put in before.
+	fill(t *testing.T, letters []letter, before int)
+
+	// holds fails the test unless just these letters are in, octet by octet.
+	holds(t *testing.T, letters []letter)
+}
+
+// storeStart starts `poplin serve` with a kind of store.
+type storeStart func(t *testing.T, inClear bool) (server, mailbox)
+
+// stores are those that clients are tested with. One transport is enough for
+// the second: neither knows of the other.
+var stores = []struct {
+	name       string
+	start      storeStart
+	transports []transport
+}{
+	{"maildir", func(t *testing.T, inClear bool) (server, mailbox) {
+		s := startPoplin(t, inClear).server
+		return s, s.maildir
+	}, []transport{inClear, overSTLS, overTLS}},
+	{"bucket", startOnBucket, []transport{overTLS}},
+}
+
+// testClient runs a client against `poplin serve` with every store, in its
+// transports: it retrieves and keeps, comes back, finds what came meanwhile,
+// and deletes.
 func testClient(t *testing.T, c client) {
 	t.Parallel()
-	transports := []transport{inClear, overSTLS, overTLS}
-	if c.noSTLS {
-		transports = []transport{inClear, overTLS}
+	for _, s := range stores {
+		t.Run(s.name, func(t *testing.T) { testTransports(t, c, s.start, s.transports) })
 	}
+}
+
+func testTransports(t *testing.T, c client, start storeStart, transports []transport) {
 	for _, tr := range transports {
+		if c.noSTLS && tr == overSTLS {
+			continue
+		}
 		t.Run(string(tr), func(t *testing.T) {
 			t.Parallel()
 			letters := corpus()
-			s := startPoplin(t, tr == inClear).server
-			s.maildir.fill(t, letters, 0)
+			s, mail := start(t, tr == inClear)
+			mail.fill(t, letters, 0)
 
 			state := clientDir(t)
 			got := c.visit(t, visit{s, tr, false, state, clientDir(t)})
 			if d := difference(letters, got, c.form); d != "" {
 				t.Fatalf("first visit, keeping:\n%s", d)
 			}
-			s.maildir.holds(t, letters)
+			mail.holds(t, letters)
 
-			s.maildir.fill(t, []letter{late()}, len(letters))
+			mail.fill(t, []letter{late()}, len(letters))
 			all := append(letters, late())
 			want := all
 			if c.remembers {
@@ -93,13 +125,13 @@ func testClient(t *testing.T, c client) {
 					t.Fatalf("third visit: %d messages retrieved again", len(got))
 				}
 			}
-			s.maildir.holds(t, all)
+			mail.holds(t, all)
 
 			got = c.visit(t, visit{s, tr, true, clientDir(t), clientDir(t)})
 			if d := difference(all, got, c.form); d != "" {
 				t.Fatalf("last visit, deleting:\n%s", d)
 			}
-			s.maildir.holds(t, nil)
+			mail.holds(t, nil)
 		})
 	}
 }

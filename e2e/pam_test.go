@@ -50,7 +50,7 @@ func TestPAM(t *testing.T) {
 	}
 	config := filepath.Join(dir, "poplin.toml")
 	p, plain, _ := startListening(t, func(plain, tls string) *exec.Cmd {
-		text := "sandbox = false\n" + fmt.Sprintf(poplinToml, dir, plain, tls, false)
+		text := "sandbox = false\n" + poplinConfig(dir, plain, tls, false, maildirToml)
 		text = strings.Replace(text, `source = "file"`, `source = "pam"`, 1)
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -15,12 +15,22 @@ type poplinServer struct {
 	process *process
 	dir     string // all its files
 	config  string // file
+	store   string // the tables of maildrops in it
 }
 
 // startPoplin starts `poplin serve` with one account, made by `poplin user
 // add`. In clear says that passwords are taken in clear text; the default is
 // to require TLS.
 func startPoplin(t *testing.T, inClear bool) poplinServer {
+	t.Helper()
+	s := newPoplin(t, inClear, maildirToml)
+	newMaildir(t, string(s.maildir))
+	s.serve(t, inClear)
+	return s
+}
+
+// newPoplin makes the files of a server with that store, and its account.
+func newPoplin(t *testing.T, inClear bool, store string) poplinServer {
 	t.Helper()
 	dir := folder(t)
 	s := poplinServer{
@@ -30,6 +40,7 @@ func startPoplin(t *testing.T, inClear bool) poplinServer {
 		},
 		dir:    dir,
 		config: filepath.Join(dir, "poplin.toml"),
+		store:  store,
 	}
 	if err := os.Mkdir(filepath.Join(dir, "mail"), 0o755); err != nil {
 		t.Fatal(err)
@@ -38,18 +49,22 @@ func startPoplin(t *testing.T, inClear bool) poplinServer {
 	add := command(t, poplin, "user", "add", "--config", s.config, s.user)
 	add.Stdin = strings.NewReader(s.password + "\n")
 	run(t, add)
-	newMaildir(t, string(s.maildir))
+	return s
+}
+
+// serve starts the server.
+func (s *poplinServer) serve(t *testing.T, inClear bool) {
+	t.Helper()
 	s.process, s.plain, s.tls = startListening(t, func(plain, tls string) *exec.Cmd {
 		s.configure(t, inClear, plain, tls)
 		return s.command()
 	})
-	return s
 }
 
 // configure writes the configuration file.
 func (s poplinServer) configure(t *testing.T, inClear bool, plain, tls string) {
 	t.Helper()
-	text := fmt.Sprintf(poplinToml, s.dir, plain, tls, !inClear)
+	text := poplinConfig(s.dir, plain, tls, !inClear, s.store)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -71,10 +86,18 @@ listen = []
 [tls]
 certificate = "%[1]s/cert.pem"
 key = "%[1]s/key.pem"
-[maildrops]
-store = "maildir"
-path = "%[1]s/mail/{user}"
-[users]
+%[5]s[users]
 source = "file"
 file = "%[1]s/users"
+`
+
+// poplinConfig gives a configuration: store is its tables of maildrops.
+func poplinConfig(dir, plain, tls string, requireTLS bool, store string) string {
+	return fmt.Sprintf(poplinToml, dir, plain, tls, requireTLS, strings.ReplaceAll(store, "DIR", dir))
+}
+
+// maildirToml keeps maildrops in the server's folder.
+const maildirToml = `[maildrops]
+store = "maildir"
+path = "DIR/mail/{user}"
 `

@@ -53,6 +53,7 @@ type commands struct {
 	Quota    quotaCmd    `cmd:"" help:"Show how much of their quota users have taken."`
 	Expire   expireCmd   `cmd:"" help:"Remove messages that are older than they may get."`
 	Bucket   bucketCmd   `cmd:"" help:"Make and check the buckets of maildrops in an object store."`
+	Move     moveCmd     `cmd:"" help:"Bring maildrops from Maildirs into buckets, or back."`
 	Undelete undeleteCmd `cmd:"" help:"Bring back messages that were removed with undo."`
 	Who      whoCmd      `cmd:"" help:"Show who is connected."`
 	Kick     kickCmd     `cmd:"" help:"Cut sessions. No mail is deleted."`

@@ -24,7 +24,7 @@ type manPage struct {
 func (p manPage) file() string { return fmt.Sprintf("%s.%d", p.name, p.section) }
 
 // forOperators are the commands of section 8: who runs a server needs them.
-var forOperators = []string{"serve", "user", "undelete", "bucket", "config", "who", "kick"}
+var forOperators = []string{"serve", "user", "undelete", "bucket", "move", "config", "who", "kick"}
 
 const configPage, configSection = "poplin.toml", 5
 

@@ -385,6 +385,14 @@ func (c *Config) check() error {
 	return nil
 }
 
+// WithStore gives the configuration with another maildrops.store, for a command
+// that needs two of them. The error says what that store lacks.
+func (c *Config) WithStore(store string) (*Config, error) {
+	other := *c
+	other.Maildrops.Store = store
+	return &other, other.check()
+}
+
 // MaildirOptions gives the options of the Maildirs' store, without a logger.
 func (c *Config) MaildirOptions() maildir.Options {
 	cache := -1 // none

@@ -30,7 +30,7 @@ var serverKeys = []key{
 		doc: "Addresses to listen on. [] for none."},
 
 	{name: "maildrops.store", field: func(c *Config) any { return &c.Maildrops.Store }, check: oneOf(Maildir, Bucket, Memory),
-		doc: "\"maildir\", which Postfix, Exim, Dovecot and mutt share; \"bucket\", an object store that any number of servers share; or \"memory\", for trying things out: it is empty at each start."},
+		doc: "\"maildir\", which Postfix, Exim, Dovecot and mutt share; \"bucket\", an object store that any number of servers share; or \"memory\", for trying things out: it is empty at each start. `poplin move` brings mail from Maildirs into buckets, and back."},
 	{name: "maildrops.path", field: func(c *Config) any { return &c.Maildrops.Path }, check: notEmpty, path: true,
 		doc: "The Maildir of a user: the folder that holds new/, cur/ and tmp/. {user} is the user's name, {local} what stands before the last @, {domain} what stands behind it."},
 	{name: "maildrops.create", field: func(c *Config) any { return &c.Maildrops.Create },

@@ -133,15 +133,19 @@ func openObserved(cfg *config.Config, observer s3.Observer) (bucket.Options, []*
 	return opts, engines, nil
 }
 
-// noBucket answers a command about buckets where there are none.
+// noBucket answers a command about buckets where there are none. There may be
+// some, with the mail elsewhere still.
 func noBucket(cfg *config.Config) error {
-	return fmt.Errorf("maildrops.store is %q: set it to %q, and the keys of [maildrops.bucket]", cfg.Maildrops.Store, config.Bucket)
+	if cfg.Maildrops.Store == config.Bucket || len(cfg.Maildrops.Bucket.Endpoints) > 0 {
+		return nil
+	}
+	return fmt.Errorf("maildrops.store is %q, and [maildrops.bucket] has no endpoints: set that, and the keys beside it", cfg.Maildrops.Store)
 }
 
 // CheckBucket tries out whether the object store may be used for maildrops.
 func CheckBucket(ctx context.Context, cfg *config.Config) ([]bucket.Finding, error) {
-	if cfg.Maildrops.Store != config.Bucket {
-		return nil, noBucket(cfg)
+	if err := noBucket(cfg); err != nil {
+		return nil, err
 	}
 	opts, engines, err := openBucket(cfg)
 	if err != nil {
@@ -157,7 +161,8 @@ func CheckBucket(ctx context.Context, cfg *config.Config) ([]bucket.Finding, err
 
 // CheckStore is for a server that starts: the error says why it must not keep
 // maildrops in the store of the configuration. Mail goes through the first
-// endpoint; one of the others that cannot be reached is logged and left out.
+// endpoint; one of the others that cannot be reached is logged and left out. A
+// nil logger discards.
 func CheckStore(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
 	if cfg.Maildrops.Store != config.Bucket {
 		return nil
@@ -165,6 +170,9 @@ func CheckStore(ctx context.Context, cfg *config.Config, logger *slog.Logger) er
 	opts, engines, err := openBucket(cfg)
 	if err != nil {
 		return err
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
 	}
 	var all []bucket.Engine
 	for i, e := range engines {
@@ -210,8 +218,8 @@ type Made struct {
 // MakeBuckets makes the buckets that are missing. With an error, those before
 // it are there.
 func MakeBuckets(ctx context.Context, cfg *config.Config) ([]Made, error) {
-	if cfg.Maildrops.Store != config.Bucket {
-		return nil, noBucket(cfg)
+	if err := noBucket(cfg); err != nil {
+		return nil, err
 	}
 	opts, engines, err := openBucket(cfg)
 	if err != nil {

@@ -146,7 +146,7 @@ func TestBucketFails(t *testing.T) {
 			t.Errorf("%s: CheckFiles says %v", name, wrong)
 		}
 	}
-	cfg.Maildrops.Store = config.Maildir
+	cfg.Maildrops.Store, cfg.Maildrops.Bucket.Endpoints = config.Maildir, nil
 	_, err1 := MakeBuckets(t.Context(), cfg)
 	_, err2 := CheckBucket(t.Context(), cfg)
 	if err1 == nil || err2 == nil || CheckStore(t.Context(), cfg, slog.New(slog.DiscardHandler)) != nil {

@@ -25,11 +25,11 @@ var (
 // where it is; listings leave it out. So a removal, and taking it back, are
 // each one request, which happens or does not.
 type marker struct {
-	uid            string
+	id             string // of the message
 	removed, until int64
 }
 
-func (m marker) key() string { return fmt.Sprintf("%s%s.%d.%d", markers, m.uid, m.removed, m.until) }
+func (m marker) key() string { return fmt.Sprintf("%s%s.%d.%d", markers, m.id, m.removed, m.until) }
 
 // over tells whether the time of a message that is aside is up.
 func (m marker) over(now time.Time) bool { return now.UnixMilli() >= m.until }
@@ -49,7 +49,7 @@ func parseMarker(key string) (marker, bool) {
 	removed, err1 := strconv.ParseInt(fields[1], 10, 64)
 	until, err2 := strconv.ParseInt(fields[2], 10, 64)
 	m := marker{fields[0], removed, until}
-	return m, cmp.Or(err1, err2) == nil && validUID(m.uid) && m.key() == key
+	return m, cmp.Or(err1, err2) == nil && validID(m.id) && m.key() == key
 }
 
 // SetAside implements maildrop.Aside.
@@ -69,7 +69,7 @@ func (s *session) SetAside(ctx context.Context, marked []int, period time.Durati
 			errs = append(errs, errIndex(i))
 			continue
 		}
-		keys = append(keys, marker{s.all[i].uid, removed, until}.key())
+		keys = append(keys, marker{s.all[i].id, removed, until}.key())
 	}
 	errs = append(errs, s.mark(ctx, keys), s.store.touch(ctx, s.place))
 	if err := s.expireAside(ctx, now); err != nil {

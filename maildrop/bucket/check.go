@@ -19,14 +19,14 @@ type Finding struct {
 
 // Check tries out whether maildrops may be kept in the buckets of these
 // options. It writes below poplin-check/ in the first of them, and removes
-// that. Engines are ways to the same store, such as its gateways: what is
+// that, with what an earlier one left there that was killed. Engines are ways to the same store, such as its gateways: what is
 // written through one must be seen through each. Opts.Engine need not be set.
 //
 // What it finds wrong is wrong; a store that lists late only now and then may
 // pass.
 func Check(ctx context.Context, opts Options, engines ...Engine) []Finding {
 	c := &checker{
-		prefix: "poplin-check/" + nonce() + "/", bucket: Buckets(opts.Bucket, opts.Buckets)[0], engines: engines,
+		prefix: checks + nonce() + "/", bucket: Buckets(opts.Bucket, opts.Buckets)[0], engines: engines,
 		skew: orDefault(opts.Lease, DefaultLease) / 8, timeout: orDefault(opts.Timeout, DefaultTimeout),
 	}
 	defer c.clean(ctx)
@@ -188,9 +188,13 @@ func (c *checker) shown(ctx context.Context, writer int, prefix, name string) (e
 }
 
 func (c *checker) delete(ctx context.Context, e Engine, keys ...string) error {
+	return c.deleteBelow(ctx, e, c.prefix, keys)
+}
+
+func (c *checker) deleteBelow(ctx context.Context, e Engine, prefix string, keys []string) error {
 	full := make([]string, len(keys))
 	for i := range keys {
-		full[i] = c.prefix + keys[i]
+		full[i] = prefix + keys[i]
 	}
 	return c.try(ctx, func(ctx context.Context) error {
 		left, err := e.Delete(ctx, c.bucket, full)
@@ -351,15 +355,37 @@ func (c *checker) deleting(ctx context.Context) error {
 	return err
 }
 
-// clean removes what was written.
+// checks is what the keys of checks begin with.
+const checks = "poplin-check/"
+
+// abandoned is the age from which on objects of a check are those of one that
+// died.
+const abandoned = time.Hour
+
+// clean removes what was written, here and by those that died.
 func (c *checker) clean(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.timeout)
 	defer cancel()
 	if len(c.engines) == 0 {
 		return
 	}
-	_, keys, err := c.list(ctx, c.engines[0], "", "", maxList)
-	if err == nil && len(keys) > 0 {
-		_ = c.delete(ctx, c.engines[0], keys...) // what stays is harmless
+	for _, prefix := range []string{c.prefix, checks} {
+		var keys []string
+		err := c.try(ctx, func(ctx context.Context) error {
+			p, err := c.engines[0].List(ctx, c.bucket, prefix, "", maxList)
+			if err != nil {
+				return err
+			}
+			keys = nil
+			for _, e := range p.Entries {
+				if prefix == c.prefix || p.Date.Sub(e.Modified) > abandoned {
+					keys = append(keys, strings.TrimPrefix(e.Key, prefix))
+				}
+			}
+			return nil
+		})
+		if err == nil && len(keys) > 0 {
+			_ = c.deleteBelow(ctx, c.engines[0], prefix, keys) // what stays is harmless
+		}
 	}
 }

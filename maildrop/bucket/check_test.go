@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -142,6 +143,34 @@ func TestCheck(t *testing.T) {
 	if found := bucket.Check(t.Context(), bucket.Options{Bucket: "mail"}); len(found) != 1 || found[0].Err == nil {
 		t.Errorf("without an engine: %v", found)
 	}
+}
+
+// TestCheckCleans: a check removes what one that was killed left behind, and
+// nothing of one that may still go on.
+func TestCheckCleans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		objects := &buckettest.Store{}
+		engine := &buckettest.Gateway{Store: objects}
+		put := func(key string) {
+			if err := engine.Put(t.Context(), "mail", key, strings.NewReader("x"), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put("poplin-check/KILLED/l/0-0")
+		put("poplin-check/KILLED/r")
+		put("other")
+		time.Sleep(time.Hour)
+		put("poplin-check/GOES-ON/r")
+		time.Sleep(time.Minute)
+		for _, f := range bucket.Check(t.Context(), bucket.Options{Bucket: "mail"}, engine) {
+			if f.Err != nil {
+				t.Errorf("%s: %v", f.What, f.Err)
+			}
+		}
+		if got, want := objects.Keys("mail", ""), []string{"other", "poplin-check/GOES-ON/r"}; !slices.Equal(got, want) {
+			t.Errorf("there is %q, want %q", got, want)
+		}
+	})
 }
 
 func faulty(f buckettest.Fault) func(*broken, *buckettest.Gateway) {

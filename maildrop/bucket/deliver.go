@@ -81,13 +81,22 @@ func (s *Store) Distribute(ctx context.Context, to []maildrop.Recipient, r io.Re
 }
 
 // take reads the message.
-func (d *delivery) take(r io.Reader) (err error) {
+func (d *delivery) take(r io.Reader) error {
+	if err := d.gather(r); err != nil {
+		return err
+	}
+	id, err := d.uids.next(d.now())
+	d.message.name(id, id, timeOf(id))
+	return err
+}
+
+// gather reads what the object will be made of.
+func (d *delivery) gather(r io.Reader) (err error) {
 	if d.message.octets, err = d.fill(&d.content, r); err != nil {
 		return temporary("message not taken", err)
 	}
 	d.message.packed = d.pack
-	d.message.uid, err = d.uids.next(d.now())
-	return err
+	return nil
 }
 
 // deliver stores the message for one recipient.
@@ -95,27 +104,37 @@ func (d *delivery) deliver(ctx context.Context, p place, q maildrop.Quota) (mail
 	if err := d.admit(ctx, p, q, d.message.octets); err != nil {
 		return maildrop.Receipt{}, err
 	}
+	m, err := d.write(ctx, p)
+	if err != nil {
+		return maildrop.Receipt{}, err
+	}
+	if err := d.touch(ctx, p); err != nil {
+		d.forget(ctx, p, m.key()) // nobody was told that it is there
+		return maildrop.Receipt{}, err
+	}
+	return maildrop.Receipt{UID: m.uid, Octets: m.octets}, nil
+}
+
+// write stores the object of the message in a maildrop. Where that fails it is
+// deleted again.
+func (d *delivery) write(ctx context.Context, p place) (message, error) {
 	m, content := d.message, &d.content
 	if len(d.keys) > 0 {
 		m.sealed = true
 		content = &spool{temp: d.temp}
 		defer content.close()
-		if err := seal(content, d.content.reader(), &d.keys[0], p, m.uid); err != nil {
-			return maildrop.Receipt{}, temporary("message not sealed", err)
+		if err := seal(content, d.content.reader(), &d.keys[0], p, m.sealedAs()); err != nil {
+			return m, temporary("message not sealed", err)
 		}
 	}
 	m.sum = content.sum
-	err := d.try(ctx, "cannot write message "+m.uid, func(ctx context.Context) error {
+	err := d.try(ctx, "cannot write message "+m.id, func(ctx context.Context) error {
 		return d.engine.Put(ctx, p.bucket, p.prefix+m.key(), content.reader(), content.size)
 	})
-	if err == nil {
-		err = d.touch(ctx, p)
-	}
 	if err != nil {
-		d.forget(ctx, p, m.key()) // nobody was told that it is there
-		return maildrop.Receipt{}, err
+		d.forget(ctx, p, m.key())
 	}
-	return maildrop.Receipt{UID: m.uid, Octets: m.octets}, nil
+	return m, err
 }
 
 // admit tells whether there is room for a message of that many octets.

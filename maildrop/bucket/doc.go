@@ -10,7 +10,9 @@
 //
 //   - m/ULID.OCTETS.SUM: a message. Its UID is the ULID. OCTETS are those of
 //     the form of the wire, in which it is stored, SUM is the CRC-32C of the
-//     object. With .z behind it, it is packed by zstd, and then with .s
+//     object. Of a message that was taken in from another store .rTIME, in
+//     milliseconds, is when it came, and .uUID in base64 its UID, where the ULID
+//     says something else. With .z behind it, it is packed by zstd, and then with .s
 //     encrypted. So one LIST tells all that a login needs, and what GET gives
 //     is measured by what LIST said.
 //   - k/NONCE: the lock of a session, renewed while it lasts.

@@ -18,6 +18,7 @@ type listing struct {
 	aside   []asideMessage
 	strays  []string // markers without a message
 	locks   []lock
+	notes   []string           // keys
 	list    []maildrop.Message // of all
 	etag    string             // of the generation
 	invalid string             // a key below m/ that is none of a message
@@ -90,6 +91,8 @@ func (l *listing) add(key string, e *Entry, date time.Time, aside map[string]mar
 			l.invalid = key
 		}
 		l.all = append(l.all, m)
+	case strings.HasPrefix(key, notes):
+		l.notes = append(l.notes, key[len(notes):])
 	case strings.HasPrefix(key, locks):
 		l.locks = append(l.locks, lock{key[len(locks):], date.Sub(e.Modified)})
 	case strings.HasPrefix(key, markers):
@@ -98,30 +101,28 @@ func (l *listing) add(key string, e *Entry, date time.Time, aside map[string]mar
 			l.invalid = key
 		}
 		// Where two removals wrote one, the later has the last word.
-		if old, there := aside[mk.uid]; there && old.until > mk.until {
+		if old, there := aside[mk.id]; there && old.until > mk.until {
 			mk, old = old, mk
 			l.strays = append(l.strays, old.key())
 		} else if there {
 			l.strays = append(l.strays, old.key())
 		}
-		aside[mk.uid] = mk
+		aside[mk.id] = mk
 	}
 }
 
 // arrange sorts the messages, and puts those that are aside apart.
 func (l *listing) arrange(p place, aside map[string]marker) error {
-	slices.SortFunc(l.all, func(a, b message) int { return cmp.Compare(a.uid, b.uid) })
-	for i := 1; i < len(l.all); i++ {
-		if l.all[i].uid == l.all[i-1].uid {
-			return permanent(fmt.Sprintf("keys %s%s and %s", p.prefix, l.all[i-1].key(), l.all[i].key()), errors.New("two messages have one unique-id: move one of them away"))
-		}
+	slices.SortFunc(l.all, func(a, b message) int { return cmp.Compare(a.id, b.id) })
+	if a, b := l.doubles(); a != nil {
+		return permanent(fmt.Sprintf("keys %s%s and %s", p.prefix, a.key(), b.key()), errors.New("two messages have one unique-id: move one of them away"))
 	}
 	if len(aside) > 0 {
 		l.all = slices.DeleteFunc(l.all, func(m message) bool {
-			mk, hidden := aside[m.uid]
+			mk, hidden := aside[m.id]
 			if hidden {
 				l.aside = append(l.aside, asideMessage{m, mk})
-				delete(aside, m.uid)
+				delete(aside, m.id)
 			}
 			return hidden
 		})
@@ -132,7 +133,35 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 	l.list = make([]maildrop.Message, len(l.all))
 	for i := range l.all {
 		m := &l.all[i]
-		l.list[i] = maildrop.Message{UID: m.uid, Size: m.octets, Received: received(m.uid)}
+		l.list[i] = maildrop.Message{UID: m.uid, Size: m.octets, Received: time.UnixMilli(m.came)}
 	}
 	return nil
+}
+
+// doubles finds two messages that cannot be told apart, nil where there are
+// none.
+func (l *listing) doubles() (*message, *message) {
+	var others map[string]*message // by the unique-ids that are no ids
+	for i := range l.all {
+		m := &l.all[i]
+		if i > 0 && m.id == l.all[i-1].id {
+			return &l.all[i-1], m
+		}
+		if m.uid == m.id {
+			continue
+		}
+		if others == nil {
+			others = make(map[string]*message)
+		}
+		if same := others[m.uid]; same != nil {
+			return same, m
+		}
+		others[m.uid] = m
+	}
+	for i := range l.all {
+		if same := others[l.all[i].id]; same != nil && l.all[i].uid == l.all[i].id {
+			return same, &l.all[i]
+		}
+	}
+	return nil, nil
 }

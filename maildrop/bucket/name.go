@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -103,7 +104,9 @@ func unescape(s string) (string, bool) {
 // message is a message in the store: what its key says, and the size of the
 // object.
 type message struct {
-	uid    string // a ULID, in its 26 characters
+	id     string // a ULID, in its 26 characters: where it lies in the maildrop
+	uid    string // as UIDL gives it: the id, but for one that was taken in with another
+	came   int64  // milliseconds since 1970: the time of the id, but for one that was taken in
 	octets int64  // in the form of the wire
 	sum    uint32 // CRC-32C of the object
 	packed bool   // by zstd
@@ -111,15 +114,36 @@ type message struct {
 	size   int64  // of the object
 }
 
+// name sets what a message is known by.
+func (m *message) name(id, uid string, came int64) { m.id, m.uid, m.came = id, uid, came }
+
+// sealedAs gives what a sealed message is bound to, beside its place.
+func (m *message) sealedAs() string {
+	if m.uid == m.id {
+		return m.id
+	}
+	return m.id + " " + m.uid
+}
+
 // key gives the key of a message behind the maildrop's prefix:
-// m/ULID.OCTETS.SUM, .z where it is packed, .s where it is sealed.
+// m/ULID.OCTETS.SUM, and then .rTIME where it came at another time than the
+// ULID says, .uUID in base64 where it has another unique-id, .z where it is
+// packed, .s where it is sealed.
 func (m *message) key() string {
 	b := make([]byte, 0, 64)
 	b = append(b, messages...)
-	b = append(b, m.uid...)
+	b = append(b, m.id...)
 	b = append(b, '.')
 	b = strconv.AppendInt(b, m.octets, 10)
 	b = fmt.Appendf(b, ".%08x", m.sum)
+	if m.came != timeOf(m.id) {
+		b = append(b, ".r"...)
+		b = strconv.AppendInt(b, m.came, 10)
+	}
+	if m.uid != m.id {
+		b = append(b, ".u"...)
+		b = base64.RawURLEncoding.AppendEncode(b, []byte(m.uid))
+	}
 	if m.packed {
 		b = append(b, ".z"...)
 	}
@@ -139,13 +163,10 @@ func parseMessage(key string, size int64) (message, bool) {
 	rest, m.sealed = strings.CutSuffix(rest, ".s")
 	rest, m.packed = strings.CutSuffix(rest, ".z")
 	fields := strings.Split(rest, ".")
-	if len(fields) != 3 {
+	if len(fields) < 3 || !validID(fields[0]) {
 		return m, false
 	}
-	m.uid = fields[0]
-	if !validUID(m.uid) {
-		return m, false
-	}
+	m.name(fields[0], fields[0], timeOf(fields[0]))
 	octets, err := strconv.ParseUint(fields[1], 10, 62)
 	if err != nil {
 		return m, false
@@ -155,5 +176,23 @@ func parseMessage(key string, size int64) (message, bool) {
 		return m, false
 	}
 	m.octets, m.sum = int64(octets), uint32(sum)
-	return m, m.key() == key
+	for _, field := range fields[3:] {
+		if !m.parseField(field) {
+			return m, false
+		}
+	}
+	return m, m.key() == key // nothing twice, nothing out of order
+}
+
+// parseField reads what a message has that was taken in.
+func (m *message) parseField(field string) bool {
+	if text, ok := strings.CutPrefix(field, "r"); ok {
+		came, err := strconv.ParseInt(text, 10, 64)
+		m.came = came
+		return err == nil
+	}
+	text, ok := strings.CutPrefix(field, "u")
+	uid, err := base64.RawURLEncoding.DecodeString(text)
+	m.uid = string(uid)
+	return ok && err == nil && validUID(m.uid)
 }

@@ -91,6 +91,9 @@ func TestParseKey(t *testing.T) {
 		"": false, "m/": false, uid + ".1.0123abcd": false, "m/" + uid: false, "m/" + uid + ".1": false, "m/" + uid + ".1.0123abc": false, "m/" + uid + ".01.0123abcd": false,
 		"m/" + uid + ".-1.0123abcd": false, "m/" + uid + ".1.0123ABCD": false, "m/" + uid + ".1.0123abcd.s.z": false, "m/" + uid + ".1.0123abcd.y": false, "m/" + uid[1:] + ".1.0123abcd": false,
 		"m/" + strings.ToLower(uid) + ".1.0123abcd": false, "m/" + uid[:25] + "U.1.0123abcd": false, "m/" + uid + ".99999999999999999999.0123abcd": false, "m/" + uid + ".1.0123abcd.1": false,
+		"m/" + uid + ".1.0123abcd.r5": true, "m/" + uid + ".1.0123abcd.uWA": true, "m/" + uid + ".1.0123abcd.r0.uWA.z.s": true, "m/" + uid + ".1.0123abcd.r-1": true,
+		"m/" + uid + ".1.0123abcd.r": false, "m/" + uid + ".1.0123abcd.r05": false, "m/" + uid + ".1.0123abcd.u": false, "m/" + uid + ".1.0123abcd.uWA.r5": false, "m/" + uid + ".1.0123abcd.r5.r5": false,
+		"m/" + uid + ".1.0123abcd.uWB": false, "m/" + uid + ".1.0123abcd.uIA": false, "m/" + uid + ".1.0123abcd.uWA.uWA": false, "m/" + uid + ".1.0123abcd.uMDFIRjAwMDAwMDAwMDAwMDAwMDAwMDAwMDA": false,
 	} {
 		if _, _, ok := bucket.ParseKey(key); ok != want {
 			t.Errorf("%q is a message's key: %v", key, ok)

@@ -39,7 +39,7 @@ func (s *Store) read(ctx context.Context, p place, m *message, first int64) (io.
 	r := &reader{fetch: f, what: what, want: m.octets}
 	r.from = f
 	if m.sealed {
-		r.from = newOpener(r.from, key, p, m.uid)
+		r.from = newOpener(r.from, key, p, m.sealedAs())
 	}
 	if m.packed {
 		if err := s.unpack(r); err != nil {

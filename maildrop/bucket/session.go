@@ -19,6 +19,9 @@ type session struct {
 	all    []message
 	list   []maildrop.Message
 	closed bool
+
+	changed bool              // messages were taken in since the generation was changed
+	hidden  map[string]string // by UID the markers of messages that are aside, as Relist found them
 }
 
 // Open implements maildrop.Store. A maildrop to which nothing was delivered

@@ -35,20 +35,30 @@ func (u *uids) next(now time.Time) (string, error) {
 	return id.String(), nil
 }
 
-// validUID tells whether s is a ULID in the form in which this package writes
+// validID tells whether s is a ULID in the form in which this package writes
 // it: keys that differ must not name one message.
-func validUID(s string) bool {
+func validID(s string) bool {
 	id, err := ulid.ParseStrict(s)
 	return err == nil && id.String() == s
 }
 
-// received gives the time in a ULID.
-func received(uid string) time.Time {
-	id, err := ulid.ParseStrict(uid)
-	if err != nil {
-		return time.Time{}
+// validUID tells whether s is a unique-id (RFC 1939 section 7, UIDL).
+func validUID(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x21 || s[i] > 0x7E {
+			return false
+		}
 	}
-	return ulid.Time(id.Time())
+	return len(s) >= 1 && len(s) <= 70
+}
+
+// timeOf gives the time in a ULID, in milliseconds since 1970.
+func timeOf(id string) int64 {
+	parsed, err := ulid.ParseStrict(id)
+	if err != nil {
+		return 0
+	}
+	return int64(parsed.Time())
 }
 
 // nonce makes a text that nobody else makes.

@@ -151,6 +151,9 @@ func (c *comparison) see(e *dirent) error {
 	} else if err != nil {
 		return err
 	}
+	if st.Ino != e.ino {
+		return errUnclear // the file that was listed may be elsewhere
+	}
 	if !regular(&st) {
 		return nil
 	}
@@ -219,6 +222,8 @@ func (c *comparison) measureAdded(ctx context.Context) ([]record, error) {
 		case errors.Is(err, errNoMessage):
 		case err != nil:
 			return nil, err
+		case r.ino != c.added[i].ino:
+			return nil, errUnclear // the file that was listed may be elsewhere
 		default:
 			if at := c.find(r.base(), r.ino); at < 0 {
 				added = single(added, found, r, &c.doubles)

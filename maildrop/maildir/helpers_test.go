@@ -278,6 +278,13 @@ func (h *hook) rmdir(dir int, name string) error {
 	return h.system.rmdir(dir, name)
 }
 
+func (h *hook) setTime(dir int, name string, mtime int64) error {
+	if err := h.ask("setTime", name); err != nil {
+		return err
+	}
+	return h.system.setTime(dir, name, mtime)
+}
+
 func (h *hook) unlink(dir int, name string) error {
 	if err := h.ask("unlink", name); err != nil {
 		return err

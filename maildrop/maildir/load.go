@@ -8,8 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rounds bounds how often names that vanished are looked for.
-const rounds = 8
+// rounds bounds how often names that vanished are looked for; and believed, how
+// often those that another file has than was listed, which may be elsewhere:
+// there are file systems whose listings always give other inodes.
+const (
+	rounds   = 8
+	believed = 2
+)
 
 // sweeping is how long what is old may stay where folders need no listing.
 const sweeping = time.Hour
@@ -39,7 +44,7 @@ func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark {
+	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark && f.order == nil {
 		s.cache.put(f.name, old, w)
 		return old, nil
 	}
@@ -50,9 +55,11 @@ func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 	}
 	var now *index
 	var d *delta
-	if w != nil && old.mark == mark {
+	if w != nil && old.mark == mark && f.order == nil {
 		if names, ok := s.watches.take(w, present); ok {
-			now, d, err = f.follow(ctx, old, names, began, present)
+			if now, d, err = f.follow(ctx, old, names, began, present); now != nil && !s.watches.still(w, names) {
+				now = nil
+			}
 		}
 	}
 	followed := now != nil
@@ -106,7 +113,7 @@ func (x *index) written(old *index, d *delta) bool {
 // catalog comes from the old one's; nil if that is not known.
 func (f *folder) update(ctx context.Context, old *index, mark stamp) (*index, *delta, error) {
 	var first *listing
-	if old.mark == mark || old.count == 0 {
+	if (old.mark == mark || old.count == 0) && f.order == nil {
 		l, err := f.pass(ctx, old)
 		if err != nil {
 			return nil, nil, err
@@ -132,7 +139,7 @@ func (f *folder) update(ctx context.Context, old *index, mark stamp) (*index, *d
 	if err != nil {
 		return nil, nil, err
 	}
-	now.catalog = newCatalog(arrange(records, known, names))
+	now.catalog = newCatalog(inOrder(arrange(records, known, names), f.order))
 	return now, nil, nil
 }
 
@@ -155,7 +162,7 @@ func (f *folder) examine(ctx context.Context, old []record, first *listing, now 
 	found := make(map[identity]int, len(l.entries))
 	doubles := false
 	pending := l.entries
-	for range rounds {
+	for round := range rounds {
 		lost := make(map[string]bool)
 		records, errs := f.lookAll(ctx, pending, known)
 		for i, e := range pending {
@@ -167,6 +174,9 @@ func (f *folder) examine(ctx context.Context, old []record, first *listing, now 
 				return nil, err
 			default:
 				all = single(all, found, r, &doubles)
+				if r.ino != e.ino && round < believed {
+					lost[e.base()] = true
+				}
 			}
 		}
 		if len(lost) == 0 {

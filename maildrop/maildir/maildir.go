@@ -13,8 +13,8 @@
 //   - poplin.lock, the session lock: it is never deleted.
 //   - poplin.index, which remembers sizes, UIDs and order. It is a cache, safe
 //     to delete, never trusted over the directory. See below.
-//   - poplin.uidl, UIDs taken over from another server. It is no cache: see
-//     Options.UIDL.
+//   - poplin.uidl, UIDs taken over from another server or store. It is no
+//     cache: see Options.UIDL.
 //   - poplin.note-KEY, notes of views: what is hidden from a device. They are
 //     no caches either.
 //   - poplin.aside/, messages that were removed and can be brought back, in a

@@ -344,6 +344,16 @@ func (m *model) unlink(dir int, name string) error {
 
 func (m *model) rmdir(dir int, name string) error { return m.unlink(dir, name) }
 
+func (m *model) setTime(dir int, name string, mtime int64) error {
+	m.call("setTime")
+	n := m.dir(dir).child(name)
+	if n == nil {
+		return named("utimes", name, unix.ENOENT)
+	}
+	n.mtime, n.ctime = mtime, m.stamp()
+	return nil
+}
+
 // split gives the folder and the name of a path such as "new/x".
 func (m *model) split(file string) (*node, string) {
 	dir, name := path.Split(file)

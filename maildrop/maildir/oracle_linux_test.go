@@ -44,8 +44,12 @@ type oracle struct {
 	always  map[message]bool     // during a login: what was there all the time
 	ever    map[message]bool     // and what was there at any time
 	moved   map[*node]bool       // during this login
-	known   map[identity]message
-	tally   map[string]int
+	// removing says that messages are removed. One whose name another file has
+	// by the time that it is unlinked is taken for that one: no system call
+	// removes a file by its inode.
+	removing bool
+	known    map[identity]message
+	tally    map[string]int
 }
 
 // message is one message as a reader without an index knows it.
@@ -342,9 +346,9 @@ func (o *oracle) remove(m *session) {
 	}
 	o.interfere(true)
 	before := o.always
-	o.linked = false
+	o.linked, o.removing = false, true
 	err := m.Remove(context.Background(), marked)
-	o.before = nil
+	o.before, o.removing = nil, false
 	if err != nil {
 		for k := range o.ever {
 			changed = changed || len(k.past) > 0

@@ -76,7 +76,7 @@ func (o *oracle) act() {
 	}
 	_, name, _ := strings.Cut(file, "/")
 	flagged := "cur/" + baseOf(name) + ":2," + []string{"", "S", "RS", "FT"}[o.rng.IntN(4)]
-	switch op := o.rng.IntN(29); {
+	switch op := o.rng.IntN(30); {
 	case op < 6:
 		o.write("new/" + o.newName())
 	case op < 7:
@@ -133,6 +133,10 @@ func (o *oracle) act() {
 	case op < 26: // a backup by links
 		dir, name := o.split(file)
 		dir.child(name).ctime = o.stamp()
+	case op < 27: // renamed, and its name is used again; see removing
+		if !o.removing && o.move(file, flagged) {
+			o.write(file)
+		}
 	default: // a change that leaves the mtime of the folder
 		dir, name := o.split(file)
 		mtime := dir.mtime

@@ -11,6 +11,7 @@ import (
 func (s *session) Rest() {
 	if s.locked >= 0 {
 		s.folder.close()
+		s.reading = nil
 	}
 }
 

@@ -18,7 +18,7 @@ type session struct {
 	self    fileID   // of the folder
 	locked  int      // descriptor that holds the session lock, -1 when closed
 	*catalog
-	reading cursor             // behind the message that was asked for last
+	reading *cursor            // behind the message that was asked for last; nil: none was
 	index   *index             // whose catalog that is; nil once it is of no use
 	moved   map[int]entry      // messages that are elsewhere than it says
 	again   map[int]record     // those measured again, as they are
@@ -82,8 +82,8 @@ func (s *session) UIDs() string { return s.lines }
 
 // record gives the record of message i, which is where it was found last.
 func (s *session) record(i int) *record {
-	if s.reading.at != i || s.reading.catalog != s.catalog { // most ask for one after another
-		s.reading = s.cursor(i)
+	if s.reading == nil || s.reading.catalog != s.catalog || s.reading.at != i { // most ask for one after another
+		s.reading = new(s.cursor(i))
 	}
 	var it item
 	s.reading.next(&it)

@@ -26,6 +26,7 @@ type system interface {
 	rename(dir int, name string, newDir int, newName string) error
 	unlink(dir int, name string) error
 	rmdir(dir int, name string) error
+	setTime(dir int, name string, mtime int64) error // nanoseconds since 1970
 }
 
 // kernel is the system of the machine.
@@ -94,6 +95,11 @@ func (kernel) unlink(dir int, name string) error {
 
 func (kernel) rmdir(dir int, name string) error {
 	return named("rmdir", name, unix.Unlinkat(dir, name, unix.AT_REMOVEDIR))
+}
+
+func (kernel) setTime(dir int, name string, mtime int64) error {
+	t := unix.NsecToTimespec(mtime)
+	return named("utimes", name, unix.UtimesNanoAt(dir, name, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW))
 }
 
 // fsync is not tried again after any error: what a failed one left out is

@@ -16,7 +16,8 @@ const uidlName = "poplin.uidl"
 
 // uidlMagic is its first line. Each further line is a UID, a blank, and the
 // quoted name of the file before the ":"; the last is "end" and the CRC-32C
-// of all before it. It is made once, and read by every listing.
+// of all before it. It is made once, grows with messages that are taken in with
+// UIDs of another store, and is read by every listing.
 const uidlMagic = "poplin uidl 1\n"
 
 // uidl holds the UIDs taken over.
@@ -140,6 +141,15 @@ func (f *folder) readUIDL(mark stamp) (*uidl, error) {
 	if mark == (stamp{}) {
 		return newUIDL(nil), nil
 	}
+	pairs, err := f.readPairs()
+	if err != nil {
+		return nil, err
+	}
+	return newUIDL(pairs), nil
+}
+
+// readPairs reads poplin.uidl.
+func (f *folder) readPairs() ([]pair, error) {
 	data, _, err := f.readFile(uidlName, maxState)
 	if err != nil {
 		return nil, f.stateError(uidlName, err)
@@ -149,5 +159,5 @@ func (f *folder) readUIDL(mark stamp) (*uidl, error) {
 		return nil, permanent(fmt.Sprintf("%s/%s", f.name, uidlName), fmt.Errorf(
 			"%w: restore it from a backup; or remove it and %s, and UIDs are taken over anew", err, indexName))
 	}
-	return newUIDL(pairs), nil
+	return pairs, nil
 }

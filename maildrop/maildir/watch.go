@@ -108,11 +108,8 @@ func (ws *watches) end(w *watch) {
 	ws.remove(w)
 }
 
-// take gives the names that changed since the index of w was made, or since
-// the last call. It tells false where they are not known.
-func (ws *watches) take(w *watch, present stamps) ([]told, bool) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
+// hear takes in what happened since the last call. It is called with mu held.
+func (ws *watches) hear() {
 	ws.from.events(func(wd int, lost bool, name string, came bool) {
 		if wd < 0 {
 			for _, w := range ws.byWD {
@@ -129,6 +126,14 @@ func (ws *watches) take(w *watch, present stamps) ([]told, bool) {
 			w.lost = w.lost || lost || len(w.names) > maxNames
 		}
 	})
+}
+
+// take gives the names that changed since the index of w was made, or since
+// the last call. It tells false where they are not known.
+func (ws *watches) take(w *watch, present stamps) ([]told, bool) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.hear()
 	if w.lost || w.inos != [2]uint64{present[inNew].ino, present[inCur].ino} {
 		return nil, false
 	}
@@ -141,6 +146,26 @@ func (ws *watches) take(w *watch, present stamps) ([]told, bool) {
 	clear(w.names)
 	slices.SortFunc(names, func(a, b told) int { return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.name, b.name)) })
 	return names, true
+}
+
+// still tells whether no name with a base of those that take gave has changed
+// since. A name may have been used again before it was looked at, and what had
+// it be elsewhere, of which nothing was told then: it would be missed. What did
+// change stays for the next call of take.
+func (ws *watches) still(w *watch, names []told) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.hear()
+	bases := make(map[string]bool, len(names))
+	for _, t := range names {
+		bases[t.base()] = true
+	}
+	for e := range w.names {
+		if bases[e.base()] {
+			return false
+		}
+	}
+	return !w.lost
 }
 
 // follow makes the index of the present from an old one and the names that

@@ -91,6 +91,65 @@ func TestWatchedOneBase(t *testing.T) {
 	}
 }
 
+// TestWatchedUsedAgain: a file that came is renamed when the names that changed
+// were taken, and another one, with its base, has its name when that is looked
+// at. Both are listed.
+func TestWatchedUsedAgain(t *testing.T) {
+	const name = "1800000000.M1P1.host"
+	for _, when := range []string{"lstat", "open"} {
+		b := newBox(t, Options{})
+		b.terms.watchFrom = 1
+		want := fill(b)
+		b.list()
+		b.list()
+		b.write("new/"+name, "x")
+		b.hook.reset(func(_ int, op, at string) error {
+			if op == when && at == name {
+				b.hook.fail = nil
+				b.rename("new/"+name, "cur/"+name+":2,S")
+				b.write("new/"+name, "another")
+			}
+			return nil
+		})
+		got := b.uids()
+		if b.hook.fail != nil {
+			t.Fatalf("%s: nothing was renamed: calls were %q", when, b.hook.log)
+		}
+		if len(got) != len(want)+2 {
+			t.Errorf("%s: UIDs are %q, want %q and two", when, got, want)
+		}
+		b.hook.reset(nil)
+		b.write("new/1800000001.M1P1.host", "y")
+		if got := b.uids(); len(got) != len(want)+3 {
+			t.Errorf("%s: mail came, UIDs are %q, want %q and three", when, got, want)
+		}
+	}
+}
+
+// TestWatchedMeanwhile: mail that comes while a login looks at other mail that
+// came is told to the next, and is no reason to list.
+func TestWatchedMeanwhile(t *testing.T) {
+	b := newBox(t, Options{})
+	b.terms.watchFrom = 1
+	want := fill(b)
+	b.list()
+	b.list()
+	b.write("new/1800000000.M1P1.host", "x")
+	b.hook.reset(func(_ int, op, name string) error {
+		if op == "lstat" && name == "1800000000.M1P1.host" {
+			b.hook.fail = nil
+			b.write("new/1800000001.M1P1.host", "y")
+		}
+		return nil
+	})
+	want = append(want, "1800000000.M1P1.host")
+	b.wantUIDs("mail came", want...)
+	b.wantUIDs("and meanwhile", append(want, "1800000001.M1P1.host")...)
+	if b.hook.count("readDir") != 0 {
+		t.Errorf("calls were %q", b.hook.log)
+	}
+}
+
 // dir opens a folder of the Maildir.
 func (b *box) dir(t *testing.T, name string) int {
 	f, err := os.Open(filepath.Join(b.path, name))

@@ -3,16 +3,31 @@ package rounds
 import (
 	"fmt"
 	"sync"
+	"time"
 )
 
 // books say what became of every copy. They are used by many goroutines at
 // once.
 type books struct {
-	mu     sync.Mutex
-	lastID uint64
-	users  [maildrops]userBooks
-	count  Counts
-	faults []string
+	// late is for stores that may carry out later what a server asked for that
+	// is gone, or that did not hear of it: mail that was refused may be there,
+	// and nothing is promised of mail that was not acknowledged. Where a QUIT
+	// was not answered, what it asked for may be done at any time.
+	late bool
+
+	// nap is how long a session waits for a maildrop that is in use.
+	nap time.Duration
+
+	// idle is how long some sessions wait at most before they mark messages.
+	idle time.Duration
+
+	mu       sync.Mutex
+	lastID   uint64
+	removals uint64 // QUITs that removed something
+	users    [maildrops]userBooks
+	held     [maildrops]map[*holder]bool // see holders.go
+	count    Counts
+	faults   []string
 }
 
 type userBooks struct {
@@ -24,18 +39,21 @@ type userBooks struct {
 // copyOf is a message for one of its recipients. No id is sent twice.
 type copyOf struct {
 	acknowledged bool
-	refused      bool   // or broken off by the sender: must not be there
+	refused      bool
+	brokenOff    bool   // by the sender: must not be there
 	seen         bool   // retrieved
 	torn         bool   // found torn: it is removed, and not lost too
-	removed      bool   // by a QUIT that was answered
-	unconfirmed  bool   // by a QUIT that was not answered, perhaps
+	removed      uint64 // by a QUIT that was answered, which is that one of removals; 0: it was not
+	asked        int    // QUITs that ask for its removal, and were not answered
 	twice        bool   // counted as a duplicate
+	unpromised   bool   // counted as there, though it was refused
 	uid          string // once it was seen
 }
 
 func newBooks() *books {
 	b := &books{}
 	for i := range b.users {
+		b.held[i] = make(map[*holder]bool)
 		b.users[i] = userBooks{make(map[uint64]*copyOf), make(map[uint64]struct{}), make(map[string]bool)}
 	}
 	return b
@@ -59,51 +77,66 @@ func (b *books) counted() Counts {
 	return b.count
 }
 
-// sure tells whether the copy must be in the maildrop.
-func (c *copyOf) sure() bool {
-	return (c.acknowledged || c.seen) && !c.removed && !c.unconfirmed && !c.torn
+// sure tells whether the copy must be in the maildrop. The caller holds mu.
+func (b *books) sure(c *copyOf) bool {
+	return (c.acknowledged || c.seen && !b.late) && c.removed == 0 && c.asked == 0 && !c.torn
 }
 
 // backlog gives how many copies are in the maildrops.
 func (b *books) backlog() (n int) {
 	for user := range b.users {
-		_, here := b.expected(user)
-		n += here
+		n += len(b.expected(user).sure)
 	}
 	return n
 }
 
-// expected gives what a session that logs in from now on must list: unique-ids
-// that were seen, and how many copies there are in all, at least. Of each
-// maildrop only one session at a time removes anything.
-func (b *books) expected(user int) (uids []string, atLeast int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, c := range b.users[user].open {
-		if c.sure() {
-			atLeast++
-			if c.seen {
-				uids = append(uids, c.uid)
-			}
-		}
-	}
-	return uids, atLeast
+// expectation is what a session that logs in from now on must list.
+type expectation struct {
+	sure     []*copyOf
+	removals uint64 // those before: what they removed must not be listed
 }
 
-// listed enters what a session lists, where that much was expected. What a
-// listing leaves out, if only once, a client takes for deleted.
-func (b *books) listed(user int, wanted []string, atLeast int, uids map[string]bool) {
+func (b *books) expected(user int) expectation {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	missing := 0
-	for _, uid := range wanted {
-		if !uids[uid] {
+	e := expectation{removals: b.removals}
+	for _, c := range b.users[user].open {
+		if b.sure(c) {
+			e.sure = append(e.sure, c)
+		}
+	}
+	return e
+}
+
+// goneFor tells whether the copy was removed before a session began of which
+// that was expected. The caller holds mu of the books.
+func (c *copyOf) goneFor(e expectation) bool { return c.removed > 0 && c.removed <= e.removals }
+
+// listed enters what a session lists, where that was expected when it began,
+// and nobody asked for its removal meanwhile. What a listing leaves out, if
+// only once, a client takes for deleted; what it brings back, for new.
+func (b *books) listed(user int, e expectation, uids map[string]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	missing, atLeast := 0, 0
+	for _, c := range e.sure {
+		if !b.sure(c) {
+			continue
+		}
+		atLeast++
+		if c.seen && !uids[c.uid] {
 			missing++
-			b.fault(&b.count.Missing, "unique-id %s of %s is not listed, and was not removed", uid, userName(user))
+			b.fault(&b.count.Missing, "unique-id %s of %s is not listed, and was not removed", c.uid, userName(user))
 		}
 	}
 	if short := atLeast - len(uids); short > missing {
 		b.fault(&b.count.Missing, "%d messages of %s are listed, and %d were not removed", len(uids), userName(user), atLeast)
+	}
+	u := &b.users[user]
+	for id, c := range u.open {
+		if c.goneFor(e) && uids[c.uid] {
+			u.tell(b, &b.count.Returned, c.uid, "%s, unique-id %s, is listed after QUIT", letterName(user, id), c.uid)
+		}
 	}
 }
 
@@ -130,7 +163,22 @@ func (b *books) answered(c *copyOf, acknowledged bool) {
 		return
 	}
 	b.count.Refused++
-	b.refuse(c)
+	c.refused = true
+	if c.seen {
+		b.unpromised(c)
+	}
+}
+
+// unpromised enters that a copy is there, though it was refused. The caller
+// holds mu.
+func (b *books) unpromised(c *copyOf) {
+	switch {
+	case !b.late:
+		b.twice(c, "the message with unique-id %s is there though it was refused", c.uid)
+	case !c.unpromised:
+		c.unpromised = true
+		b.count.RefusedPresent++
+	}
 }
 
 // brokenOff enters that the sender breaks off within a message.
@@ -139,21 +187,13 @@ func (b *books) brokenOff(copies []*copyOf) {
 	defer b.mu.Unlock()
 	for _, c := range copies {
 		b.count.BrokenOff++
-		b.refuse(c)
+		c.brokenOff = true
 	}
 }
 
-// refuse notes that a copy must not be there. The caller holds mu.
-func (b *books) refuse(c *copyOf) {
-	c.refused = true
-	if c.seen {
-		b.twice(c, "the message with unique-id %s is there though it was refused", c.uid)
-	}
-}
-
-// retrieved enters a message that came to its end. It gives nil for one that
-// is not as it should be.
-func (b *books) retrieved(user int, uid string, message []byte) *copyOf {
+// retrieved enters a message that came to its end, in a session of which that
+// was expected. It gives nil for one that is not as it should be.
+func (b *books) retrieved(user int, e expectation, uid string, message []byte) *copyOf {
 	id, whole, ok := readLetter(message)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -169,15 +209,15 @@ func (b *books) retrieved(user int, uid string, message []byte) *copyOf {
 	_, settled := u.settled[id]
 	switch {
 	case settled:
-		u.tell(b, &b.count.Duplicate, uid, "%s, unique-id %s, came back after the audit that removed it", letterName(user, id), uid)
+		u.tell(b, &b.count.Returned, uid, "%s, unique-id %s, came back after the audit that removed it", letterName(user, id), uid)
 		return nil
 	case c == nil:
 		u.tell(b, &b.count.Stray, uid, "%s, unique-id %s, was not sent there", letterName(user, id), uid)
 		return nil
-	case c.removed:
-		b.twice(c, "%s, unique-id %s, came back after QUIT", letterName(user, id), uid)
-	case c.refused:
-		b.twice(c, "%s, unique-id %s, is there though it was refused", letterName(user, id), uid)
+	case c.goneFor(e):
+		u.tell(b, &b.count.Returned, uid, "%s, unique-id %s, came back after QUIT", letterName(user, id), uid)
+	case c.brokenOff:
+		b.twice(c, "%s, unique-id %s, is there though it was broken off", letterName(user, id), uid)
 	case c.seen && c.uid != uid:
 		b.twice(c, "%s has the unique-ids %s and %s", letterName(user, id), c.uid, uid)
 	}
@@ -185,7 +225,12 @@ func (b *books) retrieved(user int, uid string, message []byte) *copyOf {
 		c.seen, c.uid = true, uid
 		b.count.Retrieved++
 	}
-	c.unconfirmed = false // it is here: the QUIT that was not answered left it
+	if c.refused {
+		b.unpromised(c)
+	}
+	if !b.late {
+		c.asked = 0 // it is here: the QUIT that was not answered left it
+	}
 	return c
 }
 
@@ -219,7 +264,7 @@ func (b *books) quitting(copies []*copyOf) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range copies {
-		c.unconfirmed = true
+		c.asked++
 	}
 	b.count.Unconfirmed += len(copies)
 }
@@ -231,13 +276,14 @@ func (b *books) quit(copies []*copyOf, removed bool) {
 	b.count.Unconfirmed -= len(copies)
 	if removed {
 		b.count.Sessions++
+		b.removals++
 	}
 	for _, c := range copies {
-		if removed && !c.removed {
+		if removed && c.removed == 0 {
 			b.count.Removed++
+			c.removed = b.removals
 		}
-		c.removed = c.removed || removed
-		c.unconfirmed = false
+		c.asked--
 	}
 }
 
@@ -249,13 +295,13 @@ func (b *books) settle(user int, found map[*copyOf]bool) {
 	u := &b.users[user]
 	for id, c := range u.open {
 		switch {
-		case found[c] || !c.sure():
+		case found[c] || !b.sure(c):
 		case c.acknowledged:
 			b.fault(&b.count.Lost, "%s was acknowledged and is gone (retrieved before: %t)", letterName(user, id), c.seen)
 		default:
 			b.fault(&b.count.Lost, "%s was there and is gone without QUIT", letterName(user, id))
 		}
-		if !c.acknowledged && !c.refused {
+		if !c.acknowledged && !c.refused && !c.brokenOff {
 			b.count.Unanswered++
 			if c.seen {
 				b.count.Unacknowledged++
@@ -267,11 +313,12 @@ func (b *books) settle(user int, found map[*copyOf]bool) {
 	clear(u.told)
 }
 
-// leftBehind enters files that are there though the maildrop is empty.
-func (b *books) leftBehind(user int, names []string) {
+// leftBehind enters files or objects that are there though their maildrop is
+// empty.
+func (b *books) leftBehind(names []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, name := range names {
-		b.fault(&b.count.Stray, "%s is in the maildrop of %s, which is empty for POP3", name, userName(user))
+		b.fault(&b.count.Stray, "%s is there, and its maildrop is empty for POP3", name)
 	}
 }

@@ -29,8 +29,8 @@ func TestBooks(t *testing.T) {
 		{"acknowledged, retrieved, removed", func(b *books) {
 			c, text := sent(b)
 			b.answered(c, true)
-			b.retrieved(0, "u", text)
-			b.retrieved(0, "u", text)
+			b.retrieved(0, b.expected(0), "u", text)
+			b.retrieved(0, b.expected(0), "u", text)
 			b.quitting([]*copyOf{c})
 			b.quit([]*copyOf{c}, true)
 			b.settle(0, nil)
@@ -38,23 +38,23 @@ func TestBooks(t *testing.T) {
 		{"not answered, absent", func(b *books) { sent(b); b.settle(0, nil) }, Counts{}},
 		{"not answered, present", func(b *books) {
 			c, text := sent(b)
-			b.retrieved(0, "u", text)
+			b.retrieved(0, b.expected(0), "u", text)
 			b.settle(0, map[*copyOf]bool{c: true})
 		}, Counts{}},
 		{"refused, absent", func(b *books) { c, _ := sent(b); b.answered(c, false); b.settle(0, nil) }, Counts{}},
 		{"QUIT not answered, gone", func(b *books) {
 			c, text := sent(b)
 			b.answered(c, true)
-			b.retrieved(0, "u", text)
+			b.retrieved(0, b.expected(0), "u", text)
 			b.quitting([]*copyOf{c})
 			b.settle(0, nil)
 		}, Counts{}},
 		{"acknowledged, gone", func(b *books) { c, _ := sent(b); b.answered(c, true); b.settle(0, nil) }, Counts{Lost: 1}},
-		{"seen, not answered, gone", func(b *books) { _, text := sent(b); b.retrieved(0, "u", text); b.settle(0, nil) }, Counts{Lost: 1}},
+		{"seen, not answered, gone", func(b *books) { _, text := sent(b); b.retrieved(0, b.expected(0), "u", text); b.settle(0, nil) }, Counts{Lost: 1}},
 		{"QUIT removed nothing, gone", func(b *books) {
 			c, text := sent(b)
 			b.answered(c, true)
-			b.retrieved(0, "u", text)
+			b.retrieved(0, b.expected(0), "u", text)
 			b.quitting([]*copyOf{c})
 			b.quit([]*copyOf{c}, false)
 			b.settle(0, nil)
@@ -62,9 +62,9 @@ func TestBooks(t *testing.T) {
 		{"QUIT not answered, there again, gone", func(b *books) {
 			c, text := sent(b)
 			b.answered(c, true)
-			b.retrieved(0, "u", text)
+			b.retrieved(0, b.expected(0), "u", text)
 			b.quitting([]*copyOf{c})
-			b.retrieved(0, "u", text)
+			b.retrieved(0, b.expected(0), "u", text)
 			b.settle(0, nil)
 		}, Counts{Lost: 1}},
 		{"not listed", func(b *books) {
@@ -72,62 +72,71 @@ func TestBooks(t *testing.T) {
 			d, _ := sent(b)
 			b.answered(c, true)
 			b.answered(d, true)
-			b.retrieved(0, "u", text)
-			uids, n := b.expected(0)
-			b.listed(0, uids, n, map[string]bool{"other": true, "one": true})
+			b.retrieved(0, b.expected(0), "u", text)
+			b.listed(0, b.expected(0), map[string]bool{"other": true, "one": true})
 			b.settle(0, map[*copyOf]bool{c: true, d: true})
 		}, Counts{Missing: 1}},
 		{"too few listed", func(b *books) {
 			c, _ := sent(b)
 			b.answered(c, true)
-			uids, n := b.expected(0)
-			b.listed(0, uids, n, nil)
+			b.listed(0, b.expected(0), nil)
 			b.settle(0, map[*copyOf]bool{c: true})
 		}, Counts{Missing: 1}},
 		{"more listed", func(b *books) {
 			c, text := sent(b)
 			b.answered(c, true)
-			b.retrieved(0, "u", text)
-			uids, n := b.expected(0)
-			b.listed(0, uids, n, map[string]bool{"u": true, "other": true})
+			b.retrieved(0, b.expected(0), "u", text)
+			b.listed(0, b.expected(0), map[string]bool{"u": true, "other": true})
 		}, Counts{}},
-		{"two unique-ids", func(b *books) { _, text := sent(b); b.retrieved(0, "u", text); b.retrieved(0, "v", text) }, Counts{Duplicate: 1}},
+		{"two unique-ids", func(b *books) {
+			_, text := sent(b)
+			b.retrieved(0, b.expected(0), "u", text)
+			b.retrieved(0, b.expected(0), "v", text)
+		}, Counts{Duplicate: 1}},
 		{"two numbers", func(b *books) {
 			_, text := sent(b)
-			b.besides(0, b.retrieved(0, "u", text), "u", "v")
+			b.besides(0, b.retrieved(0, b.expected(0), "u", text), "u", "v")
 		}, Counts{Duplicate: 1}},
 		{"back after QUIT", func(b *books) {
 			c, text := sent(b)
 			b.quit([]*copyOf{c}, true)
-			b.retrieved(0, "u", text)
-		}, Counts{Duplicate: 1}},
+			b.retrieved(0, b.expected(0), "u", text)
+		}, Counts{Returned: 1}},
 		{"back after the audit", func(b *books) {
 			_, text := sent(b)
 			b.settle(0, nil)
-			b.retrieved(0, "u", text)
-			b.retrieved(0, "u", text)
+			b.retrieved(0, b.expected(0), "u", text)
+			b.retrieved(0, b.expected(0), "u", text)
+		}, Counts{Returned: 1}},
+		{"refused, then seen", func(b *books) { c, text := sent(b); b.answered(c, false); b.retrieved(0, b.expected(0), "u", text) }, Counts{Duplicate: 1}},
+		{"seen, then refused", func(b *books) { c, text := sent(b); b.retrieved(0, b.expected(0), "u", text); b.answered(c, false) }, Counts{Duplicate: 1}},
+		{"broken off, and there", func(b *books) {
+			c, text := sent(b)
+			b.brokenOff([]*copyOf{c})
+			b.retrieved(0, b.expected(0), "u", text)
 		}, Counts{Duplicate: 1}},
-		{"refused, then seen", func(b *books) { c, text := sent(b); b.answered(c, false); b.retrieved(0, "u", text) }, Counts{Duplicate: 1}},
-		{"seen, then refused", func(b *books) { c, text := sent(b); b.retrieved(0, "u", text); b.answered(c, false) }, Counts{Duplicate: 1}},
-		{"broken off, and there", func(b *books) { c, text := sent(b); b.brokenOff([]*copyOf{c}); b.retrieved(0, "u", text) }, Counts{Duplicate: 1}},
-		{"somebody else's", func(b *books) { _, text := sent(b); b.retrieved(1, "u", text); b.retrieved(1, "u", text) }, Counts{Stray: 1}},
-		{"files left", func(b *books) { b.leftBehind(0, []string{"new/a", "cur/b"}) }, Counts{Stray: 2}},
+		{"somebody else's", func(b *books) {
+			_, text := sent(b)
+			b.retrieved(1, b.expected(1), "u", text)
+			b.retrieved(1, b.expected(1), "u", text)
+		}, Counts{Stray: 1}},
+		{"files left", func(b *books) { b.leftBehind([]string{"new/a", "cur/b"}) }, Counts{Stray: 2}},
 		{"torn", func(b *books) {
 			c, text := sent(b)
 			b.answered(c, true)
-			b.retrieved(0, "u", text[:len(text)-1])
-			b.retrieved(0, "u", text[:len(text)-1])
+			b.retrieved(0, b.expected(0), "u", text[:len(text)-1])
+			b.retrieved(0, b.expected(0), "u", text[:len(text)-1])
 			b.settle(0, nil)
 		}, Counts{Torn: 1}},
 	} {
 		b := newBooks()
 		c.run(b)
 		got := b.counted()
-		faults := Counts{Lost: got.Lost, Missing: got.Missing, Duplicate: got.Duplicate, Torn: got.Torn, Stray: got.Stray}
+		faults := Counts{Lost: got.Lost, Missing: got.Missing, Duplicate: got.Duplicate, Torn: got.Torn, Stray: got.Stray, Returned: got.Returned, Double: got.Double}
 		if faults != c.want {
 			t.Errorf("%s: counted are %v, want %v; faults are %q", c.name, faults, c.want, b.faults)
 		}
-		if n := faults.Lost + faults.Missing + faults.Duplicate + faults.Torn + faults.Stray; n != len(b.faults) {
+		if n := faults.Lost + faults.Missing + faults.Duplicate + faults.Torn + faults.Stray + faults.Returned + faults.Double; n != len(b.faults) {
 			t.Errorf("%s: %d faults are counted and %q told", c.name, n, b.faults)
 		}
 	}
@@ -139,14 +148,14 @@ func TestBooksCount(t *testing.T) {
 	c, text := sent(b)
 	b.answered(c, true)
 	d, other := sent(b)
-	b.retrieved(0, "u", text)
-	b.retrieved(0, "v", other)
-	if uids, n := b.expected(0); len(uids) != 2 || n != 2 || b.backlog() != 2 {
-		t.Errorf("expected are %q, %d, and the backlog is %d", uids, n, b.backlog())
+	b.retrieved(0, b.expected(0), "u", text)
+	b.retrieved(0, b.expected(0), "v", other)
+	if n := len(b.expected(0).sure); n != 2 || b.backlog() != 2 {
+		t.Errorf("%d are expected, and the backlog is %d", n, b.backlog())
 	}
 	b.quitting([]*copyOf{c, d})
-	if uids, n := b.expected(0); len(uids) != 0 || n != 0 {
-		t.Errorf("while QUIT is not answered %q are expected, %d", uids, n)
+	if n := len(b.expected(0).sure); n != 0 {
+		t.Errorf("while QUIT is not answered %d are expected", n)
 	}
 	b.quit([]*copyOf{c, d}, true)
 	e, _ := sent(b)
@@ -216,7 +225,7 @@ func TestVerdict(t *testing.T) {
 	}
 	for _, change := range []func(*Counts){
 		func(c *Counts) { c.Lost = 1 }, func(c *Counts) { c.Missing = 1 }, func(c *Counts) { c.Duplicate = 1 },
-		func(c *Counts) { c.Torn = 1 }, func(c *Counts) { c.Stray = 1 }, func(c *Counts) { c.Refused = 1 },
+		func(c *Counts) { c.Torn = 1 }, func(c *Counts) { c.Stray = 1 }, func(c *Counts) { c.Refused = 1 }, func(c *Counts) { c.Returned = 1 }, func(c *Counts) { c.Double = 1 },
 		func(c *Counts) { c.Acknowledged = 0 }, func(c *Counts) { c.Retrieved = 0 }, func(c *Counts) { c.Removed = 0 },
 	} {
 		bad := good

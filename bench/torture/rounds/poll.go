@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/poplin-mail/poplin/pop3"
 	"github.com/poplin-mail/poplin/pop3client"
@@ -20,10 +21,13 @@ const perSession = 40
 // without QUIT, and another takes its marks back before QUIT.
 func (b *books) poll(ctx context.Context, s *server, user int, numbers *rand.Rand) error {
 	for {
-		err := b.session(ctx, s, user, func(c *pop3client.Client, wanted []string, atLeast int) error {
-			got, err := b.fetch(ctx, c, user, 1+numbers.IntN(1+numbers.IntN(perSession)), wanted, atLeast)
+		err := b.session(ctx, s, user, func(l *login) error {
+			got, err := b.fetch(ctx, l, 1+numbers.IntN(1+numbers.IntN(perSession)))
 			if err != nil {
 				return err
+			}
+			if b.idle > 0 && numbers.IntN(8) == 0 {
+				s.await(time.Duration(numbers.Int64N(int64(b.idle))))
 			}
 			var marks []int
 			var copies []*copyOf
@@ -35,19 +39,19 @@ func (b *books) poll(ctx context.Context, s *server, user int, numbers *rand.Ran
 					marks, copies = append(marks, f.number), append(copies, f.copy)
 				}
 			}
-			if err := c.Dele(ctx, marks...); err != nil {
+			if err := l.Dele(ctx, marks...); err != nil {
 				return err
 			}
 			switch numbers.IntN(8) {
 			case 0:
 				return nil
 			case 1:
-				if err := c.Rset(ctx); err != nil {
+				if err := l.Rset(ctx); err != nil {
 					return err
 				}
 				copies = nil
 			}
-			return b.leave(ctx, c, copies)
+			return b.leave(ctx, l, copies)
 		})
 		if err != nil {
 			return err
@@ -58,8 +62,8 @@ func (b *books) poll(ctx context.Context, s *server, user int, numbers *rand.Ran
 // drain empties a maildrop and settles its books.
 func (b *books) drain(ctx context.Context, s *server, user int) error {
 	found := make(map[*copyOf]bool)
-	err := b.session(ctx, s, user, func(c *pop3client.Client, wanted []string, atLeast int) error {
-		got, err := b.fetch(ctx, c, user, -1, wanted, atLeast)
+	err := b.session(ctx, s, user, func(l *login) error {
+		got, err := b.fetch(ctx, l, -1)
 		if err != nil {
 			return err
 		}
@@ -72,10 +76,10 @@ func (b *books) drain(ctx context.Context, s *server, user int) error {
 				copies = append(copies, f.copy)
 			}
 		}
-		if err := c.Dele(ctx, marks...); err != nil {
+		if err := l.Dele(ctx, marks...); err != nil {
 			return err
 		}
-		return b.leave(ctx, c, copies)
+		return b.leave(ctx, l, copies)
 	})
 	if err == nil {
 		b.settle(user, found)
@@ -83,9 +87,16 @@ func (b *books) drain(ctx context.Context, s *server, user int) error {
 	return err
 }
 
-// session logs in, and closes the connection behind what f does. F is told
-// what the maildrop must hold: see expected.
-func (b *books) session(ctx context.Context, s *server, user int, f func(c *pop3client.Client, wanted []string, atLeast int) error) error {
+// login is a session that is logged in.
+type login struct {
+	*pop3client.Client
+	user     int
+	expected expectation
+	held     *holder
+}
+
+// session logs in, and closes the connection behind what f does.
+func (b *books) session(ctx context.Context, s *server, user int, f func(l *login) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -94,14 +105,19 @@ func (b *books) session(ctx context.Context, s *server, user int, f func(c *pop3
 		if err != nil {
 			return fmt.Errorf("POP3: %w", err)
 		}
-		wanted, atLeast := b.expected(user)
+		l := &login{c, user, b.expected(user), b.arriving(s, user)}
 		if err = c.Login(ctx, userName(user), password); err == nil {
-			err = f(c, wanted, atLeast)
+			b.hold(l.held)
+			err = f(l)
+			b.letGo(l.held)
 		}
 		c.Abort() // does nothing after QUIT
 		var refused *pop3.Error
 		if errors.As(err, &refused) && refused.Code == pop3.InUse {
-			continue // the session before, cut without QUIT, is not done with yet
+			// The session before, cut without QUIT, is not done with yet, or
+			// there is one at another node.
+			b.inUse()
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("POP3: %w", err)
@@ -118,12 +134,12 @@ type fetched struct {
 }
 
 // fetch retrieves up to that many messages, all below zero, and enters them.
-func (b *books) fetch(ctx context.Context, c *pop3client.Client, user, most int, wanted []string, atLeast int) ([]fetched, error) {
-	uids, err := c.Uidl(ctx)
+func (b *books) fetch(ctx context.Context, l *login, most int) ([]fetched, error) {
+	uids, err := l.Uidl(ctx)
 	if err != nil {
 		return nil, err
 	}
-	listings, err := c.List(ctx)
+	listings, err := l.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -135,11 +151,11 @@ func (b *books) fetch(ctx context.Context, c *pop3client.Client, user, most int,
 			opts.Numbers = append(opts.Numbers, uid.Number)
 		}
 	}
-	b.listed(user, wanted, atLeast, listed)
+	b.listed(l.user, l.expected, listed)
 	var got []fetched
 	var message bytes.Buffer
 	here := make(map[*copyOf]string)
-	for m, err := range c.RetrieveAll(ctx, opts) {
+	for m, err := range l.RetrieveAll(ctx, opts) {
 		if err != nil {
 			return nil, err
 		}
@@ -147,9 +163,9 @@ func (b *books) fetch(ctx context.Context, c *pop3client.Client, user, most int,
 		if _, err := m.WriteTo(&message); err != nil {
 			return nil, err
 		}
-		entered := b.retrieved(user, m.UID, message.Bytes())
+		entered := b.retrieved(l.user, l.expected, m.UID, message.Bytes())
 		if other, twice := here[entered]; entered != nil && twice {
-			b.besides(user, entered, other, m.UID)
+			b.besides(l.user, entered, other, m.UID)
 			entered = nil
 		} else if entered != nil {
 			here[entered] = m.UID
@@ -160,13 +176,15 @@ func (b *books) fetch(ctx context.Context, c *pop3client.Client, user, most int,
 }
 
 // leave sends QUIT and enters what came of it.
-func (b *books) leave(ctx context.Context, c *pop3client.Client, copies []*copyOf) error {
+func (b *books) leave(ctx context.Context, l *login, copies []*copyOf) error {
+	b.letGo(l.held)
 	b.quitting(copies)
-	err := c.Quit(ctx)
+	err := l.Quit(ctx)
 	var failed *pop3client.QuitError
 	switch {
 	case err == nil:
 		b.quit(copies, true)
+		b.wasAlone(l.held)
 	case errors.As(err, &failed) && failed.Deletion == pop3client.NothingDeleted:
 		b.quit(copies, false)
 	}

@@ -217,11 +217,11 @@ func (r *run) inspect(user int) error {
 					return err
 				}
 			case sub != "." || !belongs[name.Name()]:
-				strays = append(strays, filepath.Join(sub, name.Name()))
+				strays = append(strays, filepath.Join(dir, name.Name()))
 			}
 		}
 	}
-	r.books.leftBehind(user, strays)
+	r.books.leftBehind(strays)
 	return nil
 }
 

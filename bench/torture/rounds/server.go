@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -66,6 +67,7 @@ type server struct {
 	pop3   string // addresses
 	lmtp   string
 	killed atomic.Bool
+	stops  atomic.Int64  // how often it was stopped
 	done   chan struct{} // closed: it has ended
 
 	mu  sync.Mutex
@@ -152,6 +154,26 @@ func (s *server) kill() {
 	s.cmd.Process.Kill() // it fails where the process has ended
 	<-s.done
 }
+
+// await waits, until the server ends.
+func (s *server) await(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-s.done:
+	}
+}
+
+// stop has the server stand still, until goOn or kill. Sessions that begin
+// while it does so count for older.
+func (s *server) stop() error {
+	s.stops.Add(1)
+	err := s.cmd.Process.Signal(syscall.SIGSTOP)
+	time.Sleep(20 * time.Millisecond)
+	s.stops.Add(1)
+	return err
+}
+
+func (s *server) goOn() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
 
 func (s *server) ended() bool {
 	select {

@@ -1,0 +1,179 @@
+package move
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// Keys of the notes that a move leaves: in the source what was brought over, in
+// the destination that it is the one to which that went.
+const (
+	sourceNote = "move"
+	targetNote = "moved"
+)
+
+// state is what the note in the source says. It is there from the first copy
+// to the moment at which the source has been emptied.
+type state struct {
+	// ID is in the destination too. Where it is not, that is not the maildrop
+	// to which an earlier run brought anything.
+	ID string `json:"id"`
+
+	// Emptying says that what is not in the source any more was removed by the
+	// move itself. The run that follows notes anew what there is.
+	Emptying bool `json:"emptying,omitempty"`
+
+	// There are the UIDs that were brought over and compared. Planned are those
+	// that may have been copied.
+	There   []string `json:"there,omitempty"`
+	Planned []string `json:"planned,omitempty"`
+}
+
+func (s *state) exists() bool { return s.ID != "" }
+
+// readState reads the notes of earlier runs: of those of this direction, and of
+// those of the other one.
+func (r *run) readState(ctx context.Context) (err error) {
+	if r.dst == nil {
+		return nil
+	}
+	if r.state, _, err = between(ctx, r.src, r.dst); err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	if r.back, r.wasSource, err = between(ctx, r.dst, r.src); err != nil {
+		return fmt.Errorf("destination: %w", err)
+	}
+	return nil
+}
+
+// between reads what was brought from one maildrop into another. Where that was
+// brought elsewhere it says nothing. Noted tells that there is a note.
+func between(ctx context.Context, from, to *drop) (s state, noted bool, err error) {
+	note, err := from.Note(ctx, sourceNote)
+	if err != nil || len(note) == 0 {
+		return state{}, false, err
+	}
+	if err := json.Unmarshal(note, &s); err != nil || s.ID == "" {
+		return state{}, true, fmt.Errorf("the note of an earlier move is damaged: remove the note %q of this maildrop, and everything is copied and compared anew", sourceNote)
+	}
+	id, err := to.Note(ctx, targetNote)
+	if err != nil || string(id) != s.ID {
+		return state{}, true, err
+	}
+	return s, true, nil
+}
+
+// writeState writes the note, where it says something else by now.
+func (r *run) writeState(ctx context.Context, s state) error {
+	if reflect.DeepEqual(s, r.state) {
+		return nil
+	}
+	var note []byte
+	if s.exists() {
+		var err error
+		if note, err = json.Marshal(s); err != nil {
+			return err
+		}
+	}
+	if err := r.src.SetNote(ctx, sourceNote, note); err != nil {
+		return fmt.Errorf("what was brought over cannot be noted in the source: %w", err)
+	}
+	r.state = s
+	return nil
+}
+
+// plan is what is to be done, as indices in the lists of both sides.
+type plan struct {
+	copy    []int // of the source: to be copied
+	there   []int // of the source: brought over by an earlier run
+	found   []int // of the source: at the destination, and nobody knows how complete
+	dropped []int // of the source: removed at the destination by its user
+	gone    []int // of the destination: came from the source, or went there once, and was removed there by its user
+}
+
+// plan compares the two listings, and what is known of earlier runs.
+func (r *run) plan() *plan {
+	p := &plan{}
+	there, planned := setOf(r.state.There), setOf(r.state.Planned)
+	for i := range r.src.list {
+		uid := r.src.list[i].UID
+		here := false
+		if r.dst != nil {
+			_, here = r.dst.at[uid]
+		}
+		switch {
+		case here && there[uid]:
+			p.there = append(p.there, i)
+		case here:
+			p.found = append(p.found, i)
+		case there[uid] && !r.opts.Live:
+			p.dropped = append(p.dropped, i)
+		default:
+			p.copy = append(p.copy, i)
+		}
+	}
+	if !r.opts.Live || r.state.Emptying || r.dst == nil {
+		return p
+	}
+	went := setOf(r.back.There)
+	for i := range r.dst.list {
+		uid := r.dst.list[i].UID
+		_, still := r.src.at[uid]
+		switch {
+		case still:
+		case there[uid] || planned[uid] || went[uid]:
+			p.gone = append(p.gone, i)
+		default:
+			// Something else puts mail there: it is in use, and what is gone
+			// from the source is no reason to remove anything.
+			p.gone = nil
+			return p
+		}
+	}
+	return p
+}
+
+func setOf(uids []string) map[string]bool {
+	set := make(map[string]bool, len(uids))
+	for _, uid := range uids {
+		set[uid] = true
+	}
+	return set
+}
+
+// uids gives the UIDs of messages of the source.
+func (r *run) uids(lists ...[]int) []string {
+	var uids []string
+	for _, i := range slices.Concat(lists...) {
+		uids = append(uids, r.src.list[i].UID)
+	}
+	return uids
+}
+
+// begin notes what may be at the destination from now on.
+func (r *run) begin(ctx context.Context, p *plan) error {
+	s := state{ID: r.state.ID, There: r.uids(p.there, p.dropped), Planned: r.uids(p.copy, p.found)}
+	for _, i := range p.gone {
+		s.Planned = append(s.Planned, r.dst.list[i].UID)
+	}
+	if !s.exists() {
+		s.ID = rand.Text()
+		if err := r.dst.SetNote(ctx, targetNote, []byte(s.ID)); err != nil {
+			return fmt.Errorf("the destination cannot be marked: %w", err)
+		}
+	}
+	if err := r.writeState(ctx, s); err != nil || !r.wasSource {
+		return err
+	}
+	// What went from there to here once says nothing any more: with this run
+	// messages go the other way.
+	if err := r.dst.SetNote(ctx, sourceNote, nil); err != nil {
+		return fmt.Errorf("the note of an earlier move cannot be taken from the destination: %w", err)
+	}
+	r.wasSource = false
+	return nil
+}
