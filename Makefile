@@ -11,7 +11,7 @@ ARGS ?=
 # The Go of this machine or nothing: a test run downloads no other.
 export GOTOOLCHAIN = local
 
-.PHONY: build build-pam demo test install lint unit fuzz fuzz-seconds e2e cover bench bench-lmtp bench-fetch bench-pop3 siege powerloss torture man clean help
+.PHONY: build build-pam demo test install lint unit fuzz fuzz-seconds e2e cover bench bench-lmtp bench-fetch bench-pop3 siege powerloss torture test-ceph man clean help
 
 build: ## build bin/poplin
 	CGO_ENABLED=0 go build -trimpath -o bin/poplin ./cmd/poplin
@@ -72,8 +72,13 @@ siege: ## attack a server in every way that hostile and slow clients know, some 
 
 powerloss: ## have the power fail under deliveries on an ext4, some minutes, as root
 	PATH=$$PATH:/usr/sbin go run ./bench/powerloss $(ARGS)
+
 torture: ## kill a server 10,000 times under deliveries and sessions, some 40 minutes; ARGS="-kills 500", or ARGS=-bucket: two over an object store
 	go run ./bench/torture $(ARGS)
+
+test-ceph: ## kill pieces of a Ceph and of Poplin over it, some ten minutes, as root; ARGS="-kills 7", ARGS=-figures measures
+	.ci/install-ceph
+	go run ./bench/ceph $(ARGS)
 
 man: build ## write the manual pages, docs/man, anew from the program
 	rm -f docs/man/*.[1-9]

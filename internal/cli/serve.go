@@ -83,7 +83,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, sockets *p
 	if err := daemon.Confine(cfg, program, log); err != nil {
 		return err
 	}
-	if err := daemon.CheckStore(ctx, cfg); err != nil {
+	if err := daemon.CheckStore(ctx, cfg, log); err != nil {
 		return err
 	}
 	d, err := daemon.New(cfg, log)

@@ -31,7 +31,7 @@ func NewMove(ctx context.Context, cfg *config.Config, from, to string, opts move
 	for i, name := range []string{from, to} {
 		own, err := cfg.WithStore(name)
 		if err == nil && !opts.DryRun {
-			err = CheckStore(ctx, own)
+			err = CheckStore(ctx, own, logger)
 		}
 		if err == nil {
 			own.Maildrops.Create = i == 1 && !opts.DryRun // a source that is missing is no empty one

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/config"
@@ -159,19 +160,51 @@ func CheckBucket(ctx context.Context, cfg *config.Config) ([]bucket.Finding, err
 }
 
 // CheckStore is for a server that starts: the error says why it must not keep
-// maildrops in the store of the configuration.
-func CheckStore(ctx context.Context, cfg *config.Config) error {
+// maildrops in the store of the configuration. Mail goes through the first
+// endpoint; one of the others that cannot be reached is logged and left out. A
+// nil logger discards.
+func CheckStore(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
 	if cfg.Maildrops.Store != config.Bucket {
 		return nil
 	}
-	found, err := CheckBucket(ctx, cfg)
+	opts, engines, err := openBucket(cfg)
 	if err != nil {
 		return err
 	}
-	for _, f := range found {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	var all []bucket.Engine
+	for i, e := range engines {
+		defer e.Close()
+		if i > 0 {
+			if err := reach(ctx, &opts, e); err != nil {
+				logger.Warn("endpoint of the object store cannot be reached, and was not tried out", "endpoint", cfg.Maildrops.Bucket.Endpoints[i], "error", err)
+				continue
+			}
+		}
+		all = append(all, e)
+	}
+	for _, f := range bucket.Check(ctx, opts, all...) {
 		if f.Err != nil {
 			return fmt.Errorf("maildrops.bucket: the store cannot be used: it is not so that %s: %w (`poplin bucket check` says more)", f.What, f.Err)
 		}
+	}
+	return nil
+}
+
+// reachTime is how long an endpoint is waited for that mail does not go
+// through.
+const reachTime = 5 * time.Second
+
+// reach says why an endpoint cannot be reached. Nil: it answers, whatever the
+// answer is.
+func reach(ctx context.Context, opts *bucket.Options, e *s3.Engine) error {
+	limited, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	_, err := e.List(limited, bucket.Buckets(opts.Bucket, opts.Buckets)[0], "poplin-check/", "", 1)
+	if errors.As(err, new(*net.OpError)) || errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -38,7 +39,7 @@ func inBucket(t *testing.T, buckets ...string) (*config.Config, *buckettest.Serv
 // retrieved, removed, kept for undelete, and expired.
 func TestBucket(t *testing.T) {
 	cfg, objects := inBucket(t)
-	if err := CheckStore(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "all buckets are there") {
+	if err := CheckStore(t.Context(), cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "all buckets are there") {
 		t.Errorf("a store without the buckets: %v", err)
 	}
 	made, err := MakeBuckets(t.Context(), cfg)
@@ -48,7 +49,7 @@ func TestBucket(t *testing.T) {
 	if made, err = MakeBuckets(t.Context(), cfg); err != nil || made[1].Made {
 		t.Errorf("MakeBuckets again: %+v, %v", made, err)
 	}
-	if err := CheckStore(t.Context(), cfg); err != nil {
+	if err := CheckStore(t.Context(), cfg, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	agent, done, err := Agent(cfg, nil)
@@ -128,7 +129,7 @@ func TestBucketFails(t *testing.T) {
 		}
 		return buckettest.None
 	}
-	if err := CheckStore(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "listings show what was written") {
+	if err := CheckStore(t.Context(), cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "listings show what was written") {
 		t.Errorf("a store that lists late: %v", err)
 	}
 	for name, spoil := range map[string]func(c *config.Config){
@@ -148,11 +149,34 @@ func TestBucketFails(t *testing.T) {
 	cfg.Maildrops.Store, cfg.Maildrops.Bucket.Endpoints = config.Maildir, nil
 	_, err1 := MakeBuckets(t.Context(), cfg)
 	_, err2 := CheckBucket(t.Context(), cfg)
-	if err1 == nil || err2 == nil || CheckStore(t.Context(), cfg) != nil {
+	if err1 == nil || err2 == nil || CheckStore(t.Context(), cfg, slog.New(slog.DiscardHandler)) != nil {
 		t.Errorf("without a bucket: %v, %v", err1, err2)
 	}
 	cfg.Maildrops.Store = config.Memory
 	if _, err := Undeleter(cfg, nil); err == nil {
 		t.Error("memory keeps removed messages for another process")
+	}
+}
+
+// TestBucketEndpointDown: a server starts while a gateway is down that its
+// mail does not go through; the one for the mail must answer.
+func TestBucketEndpointDown(t *testing.T) {
+	cfg, _ := inBucket(t, "mail-00", "mail-01")
+	good := cfg.Maildrops.Bucket.Endpoints[0]
+	down := httptest.NewServer(nil)
+	down.Close()
+	var log strings.Builder
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	cfg.Maildrops.Bucket.Endpoints = []string{good, down.URL}
+	if err := CheckStore(t.Context(), cfg, logger); err != nil || !strings.Contains(log.String(), down.URL) {
+		t.Errorf("the second is down: %v, log %q", err, &log)
+	}
+	found, err := CheckBucket(t.Context(), cfg)
+	if err != nil || len(found) == 0 || found[0].Err == nil {
+		t.Errorf("CheckBucket does not say that the second is down: %+v, %v", found, err)
+	}
+	cfg.Maildrops.Bucket.Endpoints = []string{down.URL, good}
+	if err := CheckStore(t.Context(), cfg, logger); err == nil {
+		t.Error("a server starts though its endpoint is down")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -136,31 +137,50 @@ func (c *checker) buckets(ctx context.Context, names []string) error {
 // rounds is how often what must be seen at once is looked for.
 const rounds = 10
 
-// listing writes and deletes through each engine and lists through each.
+// listing writes and deletes through each engine and lists through each. The
+// rounds go side by side, as much does in a store that is used, and since
+// nobody is served before they have ended.
 func (c *checker) listing(ctx context.Context) error {
+	var errs [rounds]error
+	var all sync.WaitGroup
 	for round := range rounds {
-		for i, writer := range c.engines {
-			key := fmt.Sprintf("l/%d-%d", round, i)
-			for _, step := range []string{"written", "written again", "deleted"} {
-				var err error
-				if step == "deleted" {
-					err = c.delete(ctx, writer, key)
-				} else {
-					err = c.put(ctx, writer, key, step)
+		all.Go(func() {
+			for i := range c.engines {
+				if errs[round] = c.shown(ctx, i, fmt.Sprintf("l/%d/", round), fmt.Sprint(i)); errs[round] != nil {
+					return
 				}
-				if err != nil {
-					return err
-				}
-				for j, reader := range c.engines {
-					p, keys, err := c.list(ctx, reader, "l/", "", maxList)
-					if err != nil {
-						return err
-					}
-					at := slices.Index(keys, key)
-					if (at < 0) != (step == "deleted") || at >= 0 && p.Entries[at].Size != int64(len(step)) {
-						return fmt.Errorf("what was %s through endpoint %d is not so in a listing through endpoint %d: sessions would meet, and mail would seem to be gone", step, i+1, j+1)
-					}
-				}
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shown writes and deletes a key through one engine and lists it through each.
+func (c *checker) shown(ctx context.Context, writer int, prefix, name string) (err error) {
+	key := prefix + name
+	for _, step := range []string{"written", "written again", "deleted"} {
+		if step == "deleted" {
+			err = c.delete(ctx, c.engines[writer], key)
+		} else {
+			err = c.put(ctx, c.engines[writer], key, step)
+		}
+		if err != nil {
+			return err
+		}
+		for j, reader := range c.engines {
+			p, keys, err := c.list(ctx, reader, prefix, "", maxList)
+			if err != nil {
+				return err
+			}
+			at := slices.Index(keys, key)
+			if (at < 0) != (step == "deleted") || at >= 0 && p.Entries[at].Size != int64(len(step)) {
+				return fmt.Errorf("what was %s through endpoint %d is not so in a listing through endpoint %d: sessions would meet, and mail would seem to be gone", step, writer+1, j+1)
 			}
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,8 +69,14 @@ func TestCheck(t *testing.T) {
 		"right":           {func(*broken, *buckettest.Gateway) {}, ""},
 		"a clock near by": {func(_ *broken, g *buckettest.Gateway) { g.Skew = 10 * time.Second }, ""},
 		"faults that pass": {func(_ *broken, g *buckettest.Gateway) {
+			var mu sync.Mutex
+			calls := map[string]int{} // of the same kind: no try fails twice
 			g.Fault = func(c buckettest.Call) buckettest.Fault {
-				return []buckettest.Fault{buckettest.None, buckettest.Unavailable, buckettest.None, buckettest.Reset}[c.N%4]
+				mu.Lock()
+				defer mu.Unlock()
+				same := c.Op + c.Key + strings.Join(c.Keys, " ")
+				calls[same]++
+				return []buckettest.Fault{buckettest.None, buckettest.Unavailable, buckettest.None, buckettest.Reset}[calls[same]%4]
 			}
 		}, ""},
 		"a clock ahead":     {func(_ *broken, g *buckettest.Gateway) { g.Skew = time.Minute }, "clocks"},
@@ -77,10 +85,11 @@ func TestCheck(t *testing.T) {
 		"denied":            {faulty(buckettest.Expired), "buckets"},
 		"lists late":        {faulty(buckettest.Stale), "at once"},
 		"lists late elsewhere": {func(b *broken, _ *buckettest.Gateway) {
-			n := 0
+			var n atomic.Int64
+			var once sync.Once
 			b.list = func(p *bucket.Page, _ string) {
-				if n++; n == 11 && len(p.Entries) > 0 {
-					p.Entries = nil
+				if n.Add(1) > 10 && len(p.Entries) > 0 {
+					once.Do(func() { p.Entries = nil })
 				}
 			}
 		}, "at once"},
