@@ -47,7 +47,7 @@ fuzz: ## every fuzz target for FUZZTIME each (10m)
 	.ci/fuzz $(FUZZTIME)
 
 fuzz-seconds:
-	.ci/fuzz 3s
+	.ci/fuzz 2s
 
 e2e: install ## real clients against poplin serve, pop3client against real servers
 	.ci/e2e
