@@ -133,7 +133,7 @@ func TestDataSecure(t *testing.T) {
 	c.send("MAIL FROM:<>\r\nRCPT TO:<bert@example.org>\r\nDATA\r\na\r\r\n.\r\nMAIL FROM:<>\r\n")
 	c.expect("250", "250", "354", "250 2.0.0 <bert@example.org>")
 	c.ended()
-	if got := p.mail("bert@example.org"); len(got) != 1 || body(got[0]) != "a\r\n" {
+	if got := p.mail("bert@example.org"); len(got) != 1 || body(got[0]) != "a\r\r\n" {
 		t.Errorf("delivered is %q", got)
 	}
 }

@@ -3,12 +3,14 @@ package wire
 import "io"
 
 // LFReader gives what a reader gives with each CRLF turned into LF, the form
-// in which mail is kept in files. A CR that no LF follows stays. Make it with
+// in which mail is kept in files. A CR that no LF follows stays, and so does a
+// CRLF behind a CR: without its own CR, that one would pass for it. Make it with
 // NewLFReader.
 type LFReader struct {
 	r    io.Reader
 	buf  []byte // its first octet is free for a CR that was held back
 	rest []byte // converted, still to be given
+	last byte   // of what was converted
 	cr   bool   // a CR was held back
 	err  error
 }
@@ -39,7 +41,7 @@ func (l *LFReader) next() {
 	var n int
 	n, l.err = l.r.Read(l.buf[1:])
 	data := l.buf[1 : n+1]
-	if l.cr && (n > 0 && data[0] != '\n' || n == 0 && l.err == io.EOF) {
+	if l.cr && (n > 0 && (data[0] != '\n' || l.last == '\r') || n == 0 && l.err == io.EOF) {
 		l.buf[0] = '\r'
 		data = l.buf[:n+1]
 	}
@@ -51,10 +53,11 @@ func (l *LFReader) next() {
 				l.cr = true
 				break
 			}
-			if i < len(data)-1 && data[i+1] == '\n' {
+			if i < len(data)-1 && data[i+1] == '\n' && l.last != '\r' {
 				continue
 			}
 		}
+		l.last = c
 		data[to] = c
 		to++
 	}
