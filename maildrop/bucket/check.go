@@ -19,7 +19,8 @@ type Finding struct {
 
 // Check tries out whether maildrops may be kept in the buckets of these
 // options. It writes below poplin-check/ in the first of them, and removes
-// that, with what an earlier one left there that was killed. Engines are ways to the same store, such as its gateways: what is
+// that, with what an earlier one left there that was killed; what stays is the
+// note of how many buckets there are. Engines are ways to the same store, such as its gateways: what is
 // written through one must be seen through each. Opts.Engine need not be set.
 //
 // What it finds wrong is wrong; a store that lists late only now and then may
@@ -36,6 +37,7 @@ func Check(ctx context.Context, opts Options, engines ...Engine) []Finding {
 		run  func(ctx context.Context) error
 	}{
 		{"all buckets are there", func(ctx context.Context) error { return c.buckets(ctx, Buckets(opts.Bucket, opts.Buckets)) }},
+		{"the number of buckets is what it was", func(ctx context.Context) error { return c.spread(ctx, max(opts.Buckets, 1)) }},
 		{"listings show what was written, at once and everywhere", c.listing},
 		{"listings are in order and go on behind a key", c.paging},
 		{"clocks of the store agree", c.clocks},

@@ -21,7 +21,8 @@
 //   - n/KEY: a note of a view, and its CRC-32C.
 //
 // Beside the maildrops, in the first bucket, lie poplin-check/, while Check
-// runs, and poplin-turns/, where Store.Turn notes who did what last.
+// runs, poplin-turns/, where Store.Turn notes who did what last, and
+// poplin-buckets, their number.
 //
 // Of the store it asks that a listing shows what was written before, no more:
 // no conditional writes, no versions, no renames. It must never be told to
