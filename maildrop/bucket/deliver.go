@@ -105,18 +105,19 @@ func (d *delivery) deliver(ctx context.Context, p place, q maildrop.Quota) (mail
 		return maildrop.Receipt{}, err
 	}
 	m, err := d.write(ctx, p)
-	if err != nil {
-		return maildrop.Receipt{}, err
+	if err == nil {
+		err = d.touch(ctx, p)
 	}
-	if err := d.touch(ctx, p); err != nil {
+	if err != nil {
 		d.forget(ctx, p, m.key()) // nobody was told that it is there
 		return maildrop.Receipt{}, err
 	}
 	return maildrop.Receipt{UID: m.uid, Octets: m.octets}, nil
 }
 
-// write stores the object of the message in a maildrop. Where that fails it is
-// deleted again.
+// write stores the object of the message in a maildrop. Where that fails it may
+// be there. An import leaves it so: the next one has the same key, and a store
+// that carries a deletion out late would take from it what it has stored.
 func (d *delivery) write(ctx context.Context, p place) (message, error) {
 	m, content := d.message, &d.content
 	if len(d.keys) > 0 {
@@ -131,9 +132,6 @@ func (d *delivery) write(ctx context.Context, p place) (message, error) {
 	err := d.try(ctx, "cannot write message "+m.id, func(ctx context.Context) error {
 		return d.engine.Put(ctx, p.bucket, p.prefix+m.key(), content.reader(), content.size)
 	})
-	if err != nil {
-		d.forget(ctx, p, m.key())
-	}
 	return m, err
 }
 

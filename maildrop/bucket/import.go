@@ -143,7 +143,9 @@ func between(last spot, above, uid string, came, now int64) (spot, string) {
 	return at, at.String()
 }
 
-// Put implements maildrop.Import. What is said of Deliver holds of its errors.
+// Put implements maildrop.Import. Its errors are as those of Deliver. Where the
+// store gives no answer the message may be there, and has that key then also
+// where it is taken in again.
 func (m *importing) Put(ctx context.Context, i int, r io.Reader) error {
 	if i < 0 || i >= len(m.list) {
 		return errIndex(i)
