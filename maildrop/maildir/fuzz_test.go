@@ -118,7 +118,7 @@ func taken(t *testing.T, pairs []pair) {
 		t.Errorf("%d names have %d UIDs", len(u.byBase), len(u.reserved))
 	}
 	for base, uid := range u.byBase {
-		if !validUID(uid) || baseOf(base) != base || base == "" {
+		if !validUID(uid) || !validBase(base, "") {
 			t.Errorf("name %q has UID %q", base, uid)
 		}
 	}

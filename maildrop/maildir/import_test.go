@@ -301,3 +301,33 @@ func FuzzLineReader(f *testing.F) {
 		}
 	})
 }
+
+// TestImportTakesNoPaths: what stands in poplin.uidl, or in the list of another
+// server, and cannot be the name of a file is none: no message goes anywhere but
+// into the Maildir, and each is seen there.
+func TestImportTakesNoPaths(t *testing.T) {
+	for _, base := range []string{"../../berta/new/x", "../cur/x", "/x", ".x", "..", "x:2,S", "x\x00"} {
+		for name, list := range map[string]string{uidlName: string(encodeUIDL([]pair{{base, "u1"}, {"good", "u2"}})),
+			"dovecot-uidlist": "3 V1 N9\n1 Pu1 :" + base + "\n2 Pu2 :good\n"} {
+			if base == "x:2,S" && name != uidlName {
+				continue // there it is the name of a file with flags
+			}
+			b := newBox(t, Options{Hostname: "host", UIDL: "dovecot"})
+			if err := b.Create(t.Context(), "berta"); err != nil {
+				t.Fatal(err)
+			}
+			b.foreign(name, list)
+			taken := []maildrop.Message{{UID: "u1", Size: int64(len(letter(0)))}, {UID: "u2", Size: int64(len(letter(1)))}}
+			if err := b.take(taken, none); err != nil {
+				t.Errorf("%s with %q: %v", name, base, err)
+			}
+			b.wantUIDs(fmt.Sprintf("%s with %q", name, base), "u1", "u2")
+			if all, err := filepath.Glob(filepath.Join(b.path, "../berta/new/*")); len(all) != 0 || err != nil {
+				t.Errorf("%s with %q: another user has %q, error %v", name, base, all, err)
+			}
+			if files := b.files(); len(files) != 2 || !slices.Contains(files, "new/good") {
+				t.Errorf("%s with %q: files are %q", name, base, files)
+			}
+		}
+	}
+}

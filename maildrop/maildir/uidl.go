@@ -31,7 +31,8 @@ type pair struct{ base, uid string }
 
 // newUIDL makes the whole of pairs. Of two with one name the last counts, as
 // servers append to their lists. A UID that POP3 cannot carry, or that another
-// name has already, is left out: the message gets one of Poplin's form.
+// name has already, is left out: the message gets one of Poplin's form. So is a
+// name that no file can have: nothing may be stored under it.
 func newUIDL(pairs []pair) *uidl {
 	last := make(map[string]int, len(pairs))
 	for i, p := range pairs {
@@ -39,7 +40,7 @@ func newUIDL(pairs []pair) *uidl {
 	}
 	u := &uidl{byBase: make(map[string]string, len(last)), reserved: make(map[string]bool, len(last))}
 	for i, p := range pairs {
-		if last[p.base] == i && validUID(p.uid) && !u.reserved[p.uid] {
+		if last[p.base] == i && validBase(p.base, "") && validUID(p.uid) && !u.reserved[p.uid] {
 			u.byBase[p.base] = p.uid
 			u.reserved[p.uid] = true
 		}
