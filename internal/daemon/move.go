@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
+	"sync"
 
 	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/directory"
@@ -16,9 +18,19 @@ import (
 // Move brings maildrops from one store of the configuration into the other.
 type Move struct {
 	mover *move.Mover
-	from  expirer
+	from  mover
 	users *directory.Directory
 	done  []io.Closer
+	path  string // of Maildirs, with placeholders
+
+	mu    sync.Mutex
+	paths map[string]string // the maildrop of each Maildir that this one has to do with
+}
+
+// mover is a store from which mail can be moved.
+type mover interface {
+	expirer
+	maildrop.Distributor
 }
 
 // NewMove makes a Move for a command. It sets opts.Live: the source is live where
@@ -26,7 +38,7 @@ type Move struct {
 // first, but for a dry run.
 func NewMove(ctx context.Context, cfg *config.Config, from, to string, opts move.Options, logger *slog.Logger) (*Move, error) {
 	opts.Live = cfg.Maildrops.Store == from
-	m := &Move{}
+	m := &Move{path: cfg.Maildrops.Path, paths: make(map[string]string)}
 	var stores [2]maildrop.Store
 	for i, name := range []string{from, to} {
 		own, err := cfg.WithStore(name)
@@ -46,7 +58,7 @@ func NewMove(ctx context.Context, cfg *config.Config, from, to string, opts move
 			m.done = append(m.done, c)
 		}
 	}
-	m.from = stores[0].(expirer)
+	m.from = stores[0].(mover)
 	m.mover = move.New(stores[0], stores[1], opts)
 	users, err := newDirectory(cfg, logger)
 	if err != nil {
@@ -65,8 +77,35 @@ func (m *Move) Close() {
 	}
 }
 
-// Names gives the maildrops that there are in the source.
-func (m *Move) Names(ctx context.Context) ([]string, error) { return m.from.Names(ctx) }
+// errShared says that a Maildir would be that of two maildrops.
+var errShared = errors.New("maildrops.path gives several maildrops one Maildir")
+
+// Names gives the maildrops that there are in the source. Where the path of
+// Maildirs does not say the whole name the error says so: a name made of the
+// path would be another, and several would be moved into one Maildir.
+func (m *Move) Names(ctx context.Context) ([]string, error) {
+	has := func(word string) bool { return strings.Contains(m.path, word) }
+	if !has("{user}") && !(has("{local}") && has("{domain}")) {
+		return nil, fmt.Errorf("%w, or may: %s has neither {user} nor both {local} and {domain}; name the users, or write {user} where their names have no @", errShared, m.path)
+	}
+	return m.from.Names(ctx)
+}
+
+// claim notes the Maildir of a maildrop. The error says whose it is already.
+func (m *Move) claim(name string) error {
+	local, domain := name, ""
+	if at := strings.LastIndexByte(name, '@'); at >= 0 {
+		local, domain = name[:at], name[at+1:]
+	}
+	path := strings.NewReplacer("{user}", name, "{local}", local, "{domain}", domain).Replace(m.path)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if other, taken := m.paths[path]; taken && other != name {
+		return fmt.Errorf("%w: %s is that of %s in this run", errShared, path, other)
+	}
+	m.paths[path] = name
+	return nil
+}
 
 // ErrNoMaildrop says that there is nothing of that name.
 var ErrNoMaildrop = errors.New("there is no user of that name, and no mail for one")
@@ -83,17 +122,27 @@ func (m *Move) Run(ctx context.Context, user string, watch *move.Watch) (move.Re
 	case u != nil:
 		name, known = u.Maildrop, true
 	}
-	result, runErr := m.mover.Run(ctx, name, watch)
-	if runErr == nil && !known && result.Messages == 0 {
-		runErr = ErrNoMaildrop
-		if err != nil {
-			runErr = fmt.Errorf("there is no mail, and of the user nothing is known: %w", err)
+	nothing := ErrNoMaildrop
+	if err != nil {
+		nothing = fmt.Errorf("there is no mail, and of the user nothing is known: %w", err)
+	}
+	if !known {
+		// A destination would be made for a name that was mistyped.
+		if u, err := m.from.Usage(ctx, name); err == nil && u.Messages == 0 {
+			return move.Result{}, nothing
 		}
 	}
-	return result, runErr
+	result, err := m.RunMaildrop(ctx, name, watch)
+	if err == nil && !known && result.Messages == 0 {
+		err = nothing
+	}
+	return result, err
 }
 
 // RunMaildrop moves the maildrop of that name, whosever it is.
 func (m *Move) RunMaildrop(ctx context.Context, name string, watch *move.Watch) (move.Result, error) {
+	if err := m.claim(name); err != nil {
+		return move.Result{}, err
+	}
 	return m.mover.Run(ctx, name, watch)
 }
