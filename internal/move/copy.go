@@ -48,7 +48,17 @@ func (r *run) copy(ctx context.Context, p *plan) error {
 	}
 	r.watch.stage("copying")
 	r.watch.expect(r.octets(p.copy))
-	in, err := r.dst.Import(ctx, r.src.list)
+	// What its user has removed at the destination is not named: an import brings
+	// back at once what of its list is kept aside.
+	var list []maildrop.Message
+	at := make(map[int]int, len(r.src.list))
+	for i := range r.src.list {
+		if _, dropped := slices.BinarySearch(p.dropped, i); !dropped {
+			at[i] = len(list)
+			list = append(list, r.src.list[i])
+		}
+	}
+	in, err := r.dst.Import(ctx, list)
 	if err != nil {
 		return fmt.Errorf("destination: %w", err)
 	}
@@ -58,7 +68,7 @@ func (r *run) copy(ctx context.Context, p *plan) error {
 			return err
 		}
 		defer from.Close()
-		err = in.Put(ctx, i, from)
+		err = in.Put(ctx, at[i], from)
 		if from.fault != nil {
 			return &sourceError{from.fault}
 		}

@@ -267,6 +267,9 @@ func (r *run) round(ctx context.Context) error {
 		return err
 	}
 	if len(r.result.Failed) > 0 {
+		if err := r.writeState(ctx, r.partly(p)); err != nil {
+			return err
+		}
 		return ErrFailed
 	}
 	return r.finish(ctx, p)

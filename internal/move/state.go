@@ -99,6 +99,12 @@ type plan struct {
 func (r *run) plan() *plan {
 	p := &plan{}
 	there, planned := setOf(r.state.There), setOf(r.state.Planned)
+	// What came from the destination once, and is gone there, was removed by its
+	// user, unless a move was emptying it.
+	var came map[string]bool
+	if !r.back.Emptying {
+		came = setOf(slices.Concat(r.back.There, r.back.Planned))
+	}
 	for i := range r.src.list {
 		uid := r.src.list[i].UID
 		here := false
@@ -110,7 +116,7 @@ func (r *run) plan() *plan {
 			p.there = append(p.there, i)
 		case here:
 			p.found = append(p.found, i)
-		case there[uid] && !r.opts.Live:
+		case (there[uid] || came[uid]) && !r.opts.Live:
 			p.dropped = append(p.dropped, i)
 		default:
 			p.copy = append(p.copy, i)
@@ -152,6 +158,24 @@ func (r *run) uids(lists ...[]int) []string {
 		uids = append(uids, r.src.list[i].UID)
 	}
 	return uids
+}
+
+// partly is what there is to note where some messages failed: the others are
+// over, and what their users remove does not come back.
+func (r *run) partly(p *plan) state {
+	failed := make(map[string]bool)
+	for _, f := range r.result.Failed {
+		failed[f.UID] = true
+	}
+	s := state{ID: r.state.ID}
+	for _, uid := range r.uids(p.there, p.dropped, p.copy, p.found) {
+		if failed[uid] {
+			s.Planned = append(s.Planned, uid)
+		} else {
+			s.There = append(s.There, uid)
+		}
+	}
+	return s
 }
 
 // begin notes what may be at the destination from now on.
