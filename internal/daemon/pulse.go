@@ -14,7 +14,7 @@ import (
 
 const (
 	pulseFresh    = 5 * time.Second  // an answer as old as this will do; and the least time between two requests
-	pulsePatience = 15 * time.Second // of silence, before the store counts as down
+	pulsePatience = 15 * time.Second // with a request that has no good answer, before the store counts as down
 	pulseTimeout  = 10 * time.Second // for a request
 	pulseWait     = time.Second      // for its reply, by who asks: less than the console waits
 )
@@ -31,6 +31,7 @@ type pulse struct {
 
 	mu       sync.Mutex
 	answered time.Time     // when the store last gave a good answer
+	waiting  time.Time     // behind that: since when a request has none; zero: there was no request
 	asked    time.Time     // when the last request of its own began
 	asking   chan struct{} // closed when that one has ended
 	outcome  string        // of the last call that was of no use
@@ -46,16 +47,28 @@ func newPulse(logger *slog.Logger) *pulse {
 	return p
 }
 
-// heard hears of a call that ended.
-func (p *pulse) heard(outcome string) {
+// heard hears of a call that ended, and how long it took.
+func (p *pulse) heard(outcome string, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch outcome {
 	case bucket.OutcomeOK, bucket.OutcomeNotFound, bucket.OutcomeNotModified:
-		p.answered, p.outcome = time.Now(), outcome
+		p.answered, p.waiting, p.outcome = time.Now(), time.Time{}, outcome
 	case bucket.OutcomeCancelled: // says nothing
 	default:
 		p.outcome = outcome
+		p.wait(time.Now().Add(-took))
+	}
+}
+
+// wait notes a request that began then and has no good answer. Only such
+// requests count: a store that nobody asked is not down. The caller holds mu.
+func (p *pulse) wait(began time.Time) {
+	if began.Before(p.answered) {
+		began = p.answered
+	}
+	if p.waiting.IsZero() || began.Before(p.waiting) {
+		p.waiting = began
 	}
 }
 
@@ -63,12 +76,18 @@ func (p *pulse) heard(outcome string) {
 // may read it.
 func (p *pulse) check(ctx context.Context) error {
 	p.mu.Lock()
-	if now := time.Now(); now.Sub(p.answered) >= pulseFresh && now.Sub(p.asked) >= pulseFresh && ended(p.asking) && p.ctx.Err() == nil {
+	now := time.Now()
+	stale := now.Sub(p.answered) >= pulseFresh
+	if stale && now.Sub(p.asked) >= pulseFresh && ended(p.asking) && p.ctx.Err() == nil {
 		p.asked, p.asking = now, make(chan struct{})
+		p.wait(now)
 		go p.request(p.asking)
 	}
 	asking := p.asking
 	p.mu.Unlock()
+	if !stale {
+		return p.verdict()
+	}
 	wait := time.NewTimer(pulseWait)
 	defer wait.Stop()
 	select {
@@ -103,7 +122,10 @@ func (p *pulse) request(done chan<- struct{}) {
 func (p *pulse) verdict() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	silent := time.Since(p.answered)
+	var silent time.Duration
+	if !p.waiting.IsZero() {
+		silent = time.Since(p.waiting)
+	}
 	down := silent >= pulsePatience
 	if down != p.down {
 		p.down = down
@@ -144,7 +166,7 @@ type watched struct {
 // Called implements bucket.Observer.
 func (w watched) Called(op, outcome string, took time.Duration) {
 	w.Bucket.Called(op, outcome, took)
-	w.pulse.heard(outcome)
+	w.pulse.heard(outcome, took)
 }
 
 // openStore makes the store that is served, and for one in an object store the

@@ -22,6 +22,7 @@ import (
 type patient struct {
 	*pulse
 	outcome atomic.Value // of the next requests; "hang": there is no reply
+	takes   time.Duration
 	asked   atomic.Int32
 	log     log
 }
@@ -37,11 +38,12 @@ func withPulse(t *testing.T, f func(t *testing.T, p *patient)) {
 		p.ask = func(ctx context.Context) error {
 			p.asked.Add(1)
 			outcome := p.outcome.Load().(string)
+			time.Sleep(p.takes)
 			if outcome == "hang" {
 				<-ctx.Done()
 				outcome = bucket.OutcomeTimeout
 			}
-			watch.Called("get", outcome, 0)
+			watch.Called("get", outcome, p.takes)
 			if outcome == bucket.OutcomeNotFound {
 				return nil
 			}
@@ -71,7 +73,7 @@ func TestPulseIsCheap(t *testing.T) {
 		p.want(t, "at first", "", 0)
 		for range 60 {
 			time.Sleep(time.Second)
-			p.heard(bucket.OutcomeNotModified)
+			p.heard(bucket.OutcomeNotModified, 0)
 			p.want(t, "under load", "", 0)
 		}
 		time.Sleep(pulseFresh)
@@ -97,7 +99,7 @@ func TestPulseIsCheap(t *testing.T) {
 			p.check(t.Context())
 			time.Sleep(100 * time.Millisecond)
 		}
-		p.want(t, "within a minute, down", "no good answer for 1m0s: requests fail", 12)
+		p.want(t, "within a minute, down", "no good answer for 55s: requests fail", 12)
 	})
 }
 
@@ -114,27 +116,85 @@ func TestPulseFails(t *testing.T) {
 			p.want(t, "at first", "", 0)
 			time.Sleep(pulseFresh)
 			p.want(t, outcome+" once", "", 1)
-			p.heard(bucket.OutcomeCancelled)
-			p.heard(outcome) // of a session
+			p.heard(bucket.OutcomeCancelled, 0)
+			p.heard(outcome, 0) // of a session
 			time.Sleep(pulseFresh)
 			p.want(t, outcome+" twice", "", 1)
 			if text := p.log.String(); text != "" {
 				t.Errorf("logged is %s", text)
 			}
-			time.Sleep(pulseFresh)
+			time.Sleep(2 * pulseFresh)
 			p.want(t, outcome+" for long", words, 1)
-			p.heard(bucket.OutcomeCancelled)
+			p.heard(bucket.OutcomeCancelled, 0)
 			p.want(t, outcome+" for long, again", words, 0)
 			if text := p.log.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, "192.0.2.1: "+outcome) {
 				t.Errorf("logged is %s", text)
 			}
-			p.heard(bucket.OutcomeOK)
+			p.heard(bucket.OutcomeOK, 0)
 			p.want(t, "when a session had an answer", "", 0)
 			if text := p.log.String(); !strings.Contains(text, "answers again") {
 				t.Errorf("logged is %s", text)
 			}
 		})
 	}
+}
+
+// TestPulseOfNobodysStore: a server that is asked less often than a store may
+// be silent is well as long as requests have an answer, at once or not, and
+// as one of them had none.
+func TestPulseOfNobodysStore(t *testing.T) {
+	const every = 20 * time.Second
+	withPulse(t, func(t *testing.T, p *patient) {
+		p.takes = 1200 * time.Millisecond // longer than a check waits
+		for range 10 {
+			time.Sleep(every)
+			p.want(t, "a slow answer", "", 1)
+		}
+		p.takes = 0
+		time.Sleep(every)
+		p.outcome.Store(bucket.OutcomeError)
+		p.want(t, "a bad answer", "", 1)
+		time.Sleep(every)
+		p.outcome.Store(bucket.OutcomeOK)
+		p.want(t, "a good one behind it", "", 1)
+		time.Sleep(every)
+		p.outcome.Store(bucket.OutcomeError)
+		p.want(t, "bad answers", "", 1)
+		time.Sleep(every)
+		p.want(t, "bad answers for long", "no good answer for 20s: requests fail", 1)
+	})
+}
+
+// TestPulseCountsFromRequest: silence begins with a request and not with its
+// end, also where a session made it, and not before the last good answer.
+func TestPulseCountsFromRequest(t *testing.T) {
+	withPulse(t, func(t *testing.T, p *patient) {
+		p.outcome.Store(bucket.OutcomeError)
+		time.Sleep(time.Hour)
+		p.heard(bucket.OutcomeTimeout, pulseTimeout)
+		time.Sleep(pulseFresh)
+		p.want(t, "of a session", "no good answer for 15s: requests fail", 1)
+		p.heard(bucket.OutcomeOK, 0)
+		time.Sleep(time.Second)
+		p.heard(bucket.OutcomeTimeout, pulseTimeout)
+		time.Sleep(pulsePatience - time.Second - 1)
+		p.want(t, "of a session that began before a good answer", "", 1)
+	})
+}
+
+// TestPulseDoesNotWait: where the last answer is new, whatever else is under way.
+func TestPulseDoesNotWait(t *testing.T) {
+	withPulse(t, func(t *testing.T, p *patient) {
+		p.outcome.Store("hang")
+		time.Sleep(pulseFresh)
+		p.check(t.Context())
+		p.heard(bucket.OutcomeOK, 0)
+		begun := time.Now()
+		p.want(t, "with a new answer", "", 1)
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("a check takes %v", took)
+		}
+	})
 }
 
 // TestPulseHangs: who asks has an answer within a second, and no two requests
@@ -182,6 +242,7 @@ func TestHealthOfBucket(t *testing.T) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.answered, p.asked = p.answered.Add(-time.Hour), p.asked.Add(-time.Hour)
+		p.waiting = p.answered
 	}
 	age()
 	if code, text := get(t, d, "/healthz"); code != 503 || !strings.HasPrefix(text, "the object store has given no good answer for 1h0m0s") {
