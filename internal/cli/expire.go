@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/poplin-mail/poplin/internal/config"
 	"github.com/poplin-mail/poplin/internal/daemon"
 	"github.com/poplin-mail/poplin/maildrop"
 )
@@ -35,6 +36,11 @@ func (c *expireCmd) Run(ctx context.Context, t *terminal) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
+	}
+	if cfg.Maildrops.Store == config.Maildir {
+		if err := notRoots(cfg, "expire"); err != nil {
+			return err
+		}
 	}
 	if err := becomeUser(cfg); err != nil {
 		return err

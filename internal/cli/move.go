@@ -52,6 +52,9 @@ A run that was broken off is taken up by the next one. What is wrong with one ma
 does not stop the others; nothing is removed from a source with a message that could not
 be copied or is not the same.
 
+--dry-run copies and removes nothing, but it locks each maildrop on both sides too, and so
+needs the buckets.
+
 Exit codes: 0 all is done, 1 some of it failed, 2 wrong command line, 75 what failed was in use: run it again.
 
 Examples:
@@ -101,6 +104,9 @@ func (c *moveCmd) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 		users = append(users, listed...)
+	}
+	if err := notRoots(cfg, "move"); err != nil {
+		return err
 	}
 	if err := becomeUser(cfg); err != nil {
 		return err

@@ -240,6 +240,6 @@ func (r *moveReport) summary(live bool) {
 	}
 	fmt.Fprintln(r.t.out, text)
 	if live && s.Removed == 0 && s.Failed+s.NotBegun == 0 && !r.c.DryRun {
-		fmt.Fprintf(r.t.out, "Users still see the source, which stays as it is. When all of them are copied: maildrops.store = %q, and this command once more.\n", r.c.To)
+		fmt.Fprintf(r.t.out, "Users still see the source, which stays as it is. When all of them are copied: stop the server, run this once more, set maildrops.store = %q, start it, and run this again.\n", r.c.To)
 	}
 }

@@ -64,6 +64,14 @@ func (c *undeleteCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Maildrops.Store == config.Maildir {
+		if err := notRoots(cfg, "undelete"); err != nil {
+			return err
+		}
+	}
+	if err := becomeUser(cfg); err != nil {
+		return err
+	}
 	store, err := daemon.Undeleter(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/poplin-mail/poplin/internal/config"
+	"github.com/poplin-mail/poplin/internal/daemon"
 )
 
 // What root makes for the server must belong to the user that the server
@@ -20,6 +21,31 @@ import (
 
 // isRoot reports whether this process may give files away.
 func isRoot() bool { return os.Geteuid() == 0 }
+
+// notRoots refuses to be root in Maildirs that are somebody else's, where the
+// configuration names no user to become: locks and indexes that root makes
+// there would keep their owner out.
+func notRoots(cfg *config.Config, command string) error {
+	if cfg.User != "" || !isRoot() {
+		return nil
+	}
+	path := daemon.AboveMaildirs(cfg.Maildrops.Path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil // the store says what is wrong
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || s.Uid == 0 {
+		return nil
+	}
+	id := strconv.FormatUint(uint64(s.Uid), 10)
+	owner := "user " + id
+	as := "setpriv --reuid " + id + " --regid " + strconv.FormatUint(uint64(s.Gid), 10) + " --clear-groups"
+	if u, err := user.LookupId(id); err == nil {
+		owner, as = u.Username, "runuser -u "+u.Username
+	}
+	return &exitError{exitUsage, fmt.Errorf("%[1]s belongs to %[2]s, and this is root: run it as %[2]s: %[3]s -- poplin %[4]s ..., or set user in the configuration", path, owner, as, command)}
+}
 
 // serverIDs gives user and group of the server. ok is false where nothing is
 // to be given away: this is not root, or the configuration names no user.

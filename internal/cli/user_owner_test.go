@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,6 +89,60 @@ func TestOnlyWhatWasMadeIsGivenAway(t *testing.T) {
 	if got := ownerOf(t, victim); got != uint32(os.Geteuid()) {
 		t.Errorf("the file behind the links was given to %d", got)
 	}
+}
+
+// TestRootMakesNothingInMaildirs: in those of somebody else, whom the
+// configuration does not name, nothing is made by root.
+func TestRootMakesNothingInMaildirs(t *testing.T) {
+	const nobody, unnamed = 65534, 3_999_999_999
+	b := newMoveBed(t)
+	mail := filepath.Join(b.dir, "mail")
+	commands := [][]string{
+		{"move", "--from", "maildir", "--to", "bucket", "--all"}, {"move", "--from", "bucket", "--to", "maildir", "--dry-run", "Anna"},
+		{"expire"}, {"expire", "--dry-run", "Anna"}, {"undelete", "Anna"},
+	}
+	before := tree(t, mail)
+	for uid, who := range map[int]string{nobody: "nobody: runuser -u nobody -- poplin ", unnamed: "user 3999999999: setpriv --reuid 3999999999 --regid 0 --clear-groups -- poplin "} {
+		if isRoot() {
+			if err := os.Chown(mail, uid, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, args := range commands {
+			args = append([]string{args[0], "--config", b.file}, args[1:]...)
+			if !isRoot() {
+				if err := notRoots(config.Default(), args[0]); err != nil {
+					t.Errorf("who is not root gets %v", err)
+				}
+				continue
+			}
+			_, errs := printed(t, exitUsage, args...)
+			if !strings.Contains(errs, mail+" belongs to ") || !strings.Contains(errs, "run it as "+who+args[0]+" ...") {
+				t.Errorf("%s: %s", args[0], errs)
+			}
+		}
+	}
+	if after := tree(t, mail); !slices.Equal(before, after) {
+		t.Errorf("there was %q, and is %q", before, after)
+	}
+	// Maildirs in root's own folder, or of whoever runs it.
+	if err := os.Chown(mail, os.Geteuid(), -1); err != nil {
+		t.Fatal(err)
+	}
+	runs(t, exitOK, "", "expire", "--config", b.file)
+}
+
+// tree gives all that is below a folder.
+func tree(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		paths = append(paths, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
 }
 
 func TestServerIDs(t *testing.T) {

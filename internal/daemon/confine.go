@@ -56,7 +56,7 @@ func Confine(cfg *config.Config, program string, logger *slog.Logger) error {
 func rules(cfg *config.Config, program string) process.Rules {
 	r := process.Rules{Write: []string{cfg.State}}
 	if cfg.Maildrops.Store == config.Maildir {
-		r.Write = append(r.Write, aboveMaildirs(cfg.Maildrops.Path))
+		r.Write = append(r.Write, AboveMaildirs(cfg.Maildrops.Path))
 	}
 	if cfg.Maildrops.Store == config.Bucket {
 		b := &cfg.Maildrops.Bucket

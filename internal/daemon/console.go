@@ -77,7 +77,7 @@ func (d *Daemon) health(ctx context.Context) error {
 	if d.cfg.Maildrops.Store != config.Maildir {
 		return nil
 	}
-	_, err := os.Stat(aboveMaildirs(d.cfg.Maildrops.Path))
+	_, err := os.Stat(AboveMaildirs(d.cfg.Maildrops.Path))
 	if errors.Is(err, fs.ErrNotExist) && d.cfg.Maildrops.Create {
 		return nil // the first login makes it
 	}
@@ -88,8 +88,8 @@ func (d *Daemon) health(ctx context.Context) error {
 	return err
 }
 
-// aboveMaildirs gives the folder that all Maildirs have in common.
-func aboveMaildirs(path string) string {
+// AboveMaildirs gives the folder that all Maildirs have in common.
+func AboveMaildirs(path string) string {
 	common, _, _ := strings.Cut(path, "{")
 	return filepath.Dir(common + "x")
 }

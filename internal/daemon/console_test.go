@@ -118,7 +118,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("without Maildirs: %v", err)
 	}
 	for path, want := range map[string]string{"/var/mail/{user}": "/var/mail", "/home/{local}/Maildir": "/home", "/m/x-{user}": "/m", "{user}": ".", "/m/all": "/m"} {
-		if got := aboveMaildirs(path); got != want {
+		if got := AboveMaildirs(path); got != want {
 			t.Errorf("above %s is %s, want %s", path, got, want)
 		}
 	}
