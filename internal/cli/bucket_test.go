@@ -20,7 +20,8 @@ func TestBucketCommands(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	runs(t, 1, "FAILED all buckets are there: bucket mail-00", "bucket", "check", "--config", file)
+	runs(t, 1, "FAILED all buckets are there: bucket mail-00: ", "bucket", "check", "--config", file)
+	runs(t, 1, ": `poplin bucket init` makes them\n", "bucket", "check", "--config", file)
 	runs(t, 0, "mail-00: made\nmail-01: made\n", "bucket", "init", "--config", file)
 	runs(t, 0, `"made": false`, "bucket", "init", "--json", "--config", file)
 	runs(t, 0, "The store may be used for maildrops.", "bucket", "check", "--config", file)

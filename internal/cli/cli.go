@@ -100,7 +100,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	case exited: // by --help
 		return exitOK
 	case err != nil:
-		fmt.Fprintf(errOut, "poplin: %v (`poplin --help` shows what there is)\n", err)
+		fmt.Fprintf(errOut, "poplin: %v (`%s --help` shows what there is)\n", err, reached(err))
 		if args[0] == deliverCommand {
 			return exitTryAgain // the sender of the message did nothing wrong
 		}
@@ -167,4 +167,15 @@ func printJSON(w io.Writer, v any) error {
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(v)
+}
+
+// reached gives the command as far as it was understood.
+func reached(err error) string {
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) && wrong.Context != nil {
+		if node := wrong.Context.Selected(); node != nil {
+			return node.FullPath()
+		}
+	}
+	return "poplin"
 }

@@ -154,3 +154,19 @@ func TestDemoServesUntilInterrupted(t *testing.T) {
 		t.Errorf("the next demo: exit code %d", code)
 	}
 }
+
+// TestUsageNamesTheHelp of the command, as far as it was understood.
+func TestUsageNamesTheHelp(t *testing.T) {
+	for help, args := range map[string][]string{
+		"poplin --help":              {"--no-such-flag"},
+		"poplin bench --help":        {"bench", "--no-such-flag"},
+		"poplin bucket --help":       {"bucket", "no-such-command"},
+		"poplin bucket check --help": {"bucket", "check", "--no-such-flag"},
+		"poplin expire --help":       {"expire", "anna", "--no-such-flag"},
+	} {
+		if _, errs := printed(t, exitUsage, args...); !strings.HasSuffix(errs, "(`"+help+"` shows what there is)\n") {
+			t.Errorf("%q: %s", args, errs)
+		}
+	}
+	runs(t, exitTryAgain, "`poplin deliver --help`", "deliver", "--no-such-flag")
+}

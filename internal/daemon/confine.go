@@ -25,7 +25,11 @@ func Confine(cfg *config.Config, program string, logger *slog.Logger) error {
 			return err
 		}
 	} else if id.UID == 0 {
-		logger.Warn("the server runs as root: set user to whom the Maildirs belong")
+		text := "the server runs as root: set user"
+		if cfg.Maildrops.Store == config.Maildir {
+			text += " to whom the Maildirs belong"
+		}
+		logger.Warn(text)
 	}
 	if cfg.User == "" && !cfg.Sandbox {
 		return nil

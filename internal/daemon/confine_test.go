@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/poplin-mail/poplin/internal/config"
@@ -29,6 +31,21 @@ func TestRulesOfSQLite(t *testing.T) {
 		change(cfg)
 		if r := rules(cfg, "/usr/bin/poplin"); !slices.Contains(r.Write, data) {
 			t.Errorf("dsn %q, dsn_file %q: only %q may be written", cfg.Users.SQL.DSN, cfg.Users.SQL.DSNFile, r.Write)
+		}
+	}
+}
+
+// TestServesAsRoot: the warning names Maildirs only where there are any.
+func TestServesAsRoot(t *testing.T) {
+	for store, want := range map[string]string{config.Maildir: "set user to whom the Maildirs belong", config.Bucket: "set user\""} {
+		cfg := config.Default()
+		cfg.Maildrops.Store, cfg.Sandbox = store, false
+		var l log
+		if err := Confine(cfg, "", slog.New(slog.NewTextHandler(&l, nil))); err != nil {
+			t.Fatal(err)
+		}
+		if text := l.String(); strings.Contains(text, want) != (os.Geteuid() == 0) {
+			t.Errorf("%s: %s", store, text)
 		}
 	}
 }

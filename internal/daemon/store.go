@@ -142,6 +142,9 @@ func noBucket(cfg *config.Config) error {
 	return fmt.Errorf("maildrops.store is %q, and [maildrops.bucket] has no endpoints: set that, and the keys beside it", cfg.Maildrops.Store)
 }
 
+// howToMake is said where buckets are missing.
+const howToMake = "`poplin bucket init` makes them"
+
 // CheckBucket tries out whether the object store may be used for maildrops.
 func CheckBucket(ctx context.Context, cfg *config.Config) ([]bucket.Finding, error) {
 	if err := noBucket(cfg); err != nil {
@@ -156,7 +159,13 @@ func CheckBucket(ctx context.Context, cfg *config.Config) ([]bucket.Finding, err
 		defer e.Close()
 		all = append(all, e)
 	}
-	return bucket.Check(ctx, opts, all...), nil
+	found := bucket.Check(ctx, opts, all...)
+	for i := range found {
+		if s3.NoBucket(found[i].Err) {
+			found[i].Err = fmt.Errorf("%w: %s", found[i].Err, howToMake)
+		}
+	}
+	return found, nil
 }
 
 // CheckStore is for a server that starts: the error says why it must not keep
@@ -187,7 +196,11 @@ func CheckStore(ctx context.Context, cfg *config.Config, logger *slog.Logger) er
 	}
 	for _, f := range bucket.Check(ctx, opts, all...) {
 		if f.Err != nil {
-			return fmt.Errorf("maildrops.bucket: the store cannot be used: it is not so that %s: %w (`poplin bucket check` says more)", f.What, f.Err)
+			more := "`poplin bucket check` says more"
+			if s3.NoBucket(f.Err) {
+				more = howToMake
+			}
+			return fmt.Errorf("maildrops.bucket: the store cannot be used: it is not so that %s: %w (%s)", f.What, f.Err, more)
 		}
 	}
 	return nil

@@ -147,7 +147,7 @@ func endpoint(opts *Options) (host string, secure bool, err error) {
 		return "", false, fmt.Errorf("s3: endpoint %q is not of the form https://HOST or https://HOST:PORT", opts.Endpoint)
 	}
 	if u.Scheme == "http" && !opts.InsecureHTTP && !loopback(u.Hostname()) {
-		return "", false, fmt.Errorf("s3: endpoint %s is on another machine, and mail would go there without TLS: use https", opts.Endpoint)
+		return "", false, fmt.Errorf("s3: endpoint %s is on another machine, and mail would go there without TLS: use https, or set insecure_http", opts.Endpoint)
 	}
 	return u.Host, u.Scheme == "https", nil
 }
@@ -314,6 +314,12 @@ func (e *Engine) Make(ctx context.Context, bucketName string) (made bool, err er
 	}
 	err = e.core.MakeBucket(ctx, bucketName, minio.MakeBucketOptions{Region: e.region})
 	return err == nil, e.explain(err)
+}
+
+// NoBucket tells whether an error of an Engine says that the bucket is missing.
+func NoBucket(err error) bool {
+	var r minio.ErrorResponse
+	return errors.As(err, &r) && r.Code == minio.NoSuchBucket
 }
 
 // explain makes an error of the Engine of one of the library.

@@ -94,7 +94,10 @@ func TestObjects(t *testing.T) {
 	if _, err := e.Get(t.Context(), "mail", "a/none", bucket.How{}); !errors.Is(err, bucket.ErrNotFound) {
 		t.Errorf("Get of what is not there: %v", err)
 	}
-	if _, err := e.Get(t.Context(), "elsewhere", "a/1", bucket.How{}); err == nil || errors.Is(err, bucket.ErrNotFound) {
+	if _, err := e.Get(t.Context(), "mail", "a/none", bucket.How{}); NoBucket(err) {
+		t.Errorf("a missing object is taken for a missing bucket: %v", err)
+	}
+	if _, err := e.Get(t.Context(), "elsewhere", "a/1", bucket.How{}); err == nil || errors.Is(err, bucket.ErrNotFound) || !NoBucket(err) {
 		t.Errorf("Get from a bucket that is not there: %v; the message must not seem to be gone", err)
 	}
 }
@@ -294,6 +297,9 @@ func TestEndpoints(t *testing.T) {
 		if _, err := New(Options{Endpoint: endpoint, AccessKey: "a"}); (err == nil) != ok {
 			t.Errorf("endpoint %q: %v", endpoint, err)
 		}
+	}
+	if _, err := New(Options{Endpoint: "http://s3.example.org"}); err == nil || !strings.Contains(err.Error(), "insecure_http") {
+		t.Errorf("without TLS: %v", err)
 	}
 	if _, err := New(Options{Endpoint: "http://s3.example.org", InsecureHTTP: true}); err != nil {
 		t.Error(err)
