@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"sync"
@@ -128,7 +129,8 @@ func (m *Move) Run(ctx context.Context, user string, watch *move.Watch) (move.Re
 	}
 	if !known {
 		// A destination would be made for a name that was mistyped.
-		if u, err := m.from.Usage(ctx, name); err == nil && u.Messages == 0 {
+		u, failed := m.from.Usage(ctx, name)
+		if failed == nil && u.Messages == 0 || err == nil && errors.Is(failed, fs.ErrNotExist) {
 			return move.Result{}, nothing
 		}
 	}
