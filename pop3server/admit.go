@@ -75,6 +75,11 @@ const (
 	reasonFiles      = "too many open files"
 )
 
+// Reasons gives all reasons that Observer.Refused is called with.
+func Reasons() []string {
+	return []string{reasonClosing, reasonSessions, reasonAddress, reasonNetwork, reasonGaveWay, reasonHandshakes, reasonFiles}
+}
+
 // admit counts the session in, or says why not. When the server is full, the
 // oldest session that has not logged in is cut instead.
 func (s *Server) admit(ss *session) (refused string) {

@@ -157,7 +157,11 @@ func (r *record) SessionEnded(s pop3server.SessionSummary) {
 	}
 	r.add("ended " + s.Reason)
 }
-func (r *record) Refused(reason string) { r.add("refused " + reason) }
+func (r *record) Refused(reason string) {
+	if slices.Contains(pop3server.Reasons(), reason) {
+		r.add("refused " + reason)
+	}
+}
 func (r *record) Handshake(err error, _ time.Duration) {
 	if err != nil {
 		r.add("handshake failed")

@@ -15,7 +15,7 @@ type Observer interface {
 	SessionEnded(SessionSummary)
 
 	// Refused is called for a connection that the limits keep out, or cut
-	// for a newer one. The reasons are few.
+	// for a newer one. The reasons are few: those of Reasons.
 	Refused(reason string)
 
 	// Handshake is called at the end of a TLS handshake: err is nil where it

@@ -75,6 +75,10 @@ func NewMetrics() *Metrics {
 	m.handshakeTime = add(m, prometheus.NewHistogram(histogram("tls_handshake_duration_seconds", "Time of TLS handshakes that succeeded.",
 		.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15)))
 	m.refused = add(m, prometheus.NewCounterVec(counter("refused_total", "Connections that the limits kept out, or cut for newer ones."), []string{"reason"}))
+	for _, reason := range pop3server.Reasons() {
+		m.refused.WithLabelValues(reason) // an increase from nothing is none
+		m.reasons[reason] = true
+	}
 
 	logins := add(m, prometheus.NewCounterVec(counter("logins_total", "Logins that succeeded."), []string{"mechanism", "tls"}))
 	failures := add(m, prometheus.NewCounterVec(counter("login_failures_total", "Logins with wrong credentials."), []string{"mechanism"}))
