@@ -99,25 +99,30 @@ func TestAsideKeepsNames(t *testing.T) {
 }
 
 // TestUndeleteReplacesNothing: a message does not come back over another that
-// has its name by now, and the others do.
+// has its name by now, also under other flags, and the others do.
 func TestUndeleteReplacesNothing(t *testing.T) {
-	for _, links := range []bool{true, false} {
+	const other = "new/1700000000.M1P1.host"
+	for _, c := range []struct {
+		name  string
+		links bool
+	}{{other, true}, {other, false}, {"cur/1700000000.M1P1.host:2,S", true}, {other + ":2,", false}} {
+		name, links := c.name, c.links
 		b := newBox(t, Options{})
 		fill(b)
 		b.setAside(time.Hour, 0, 2)
-		b.write("new/1700000000.M1P1.host", "another")
+		b.write(name, "another")
 		b.hook.reset(func(_ int, op, _ string) error { return at(op == "link" && !links, unix.EPERM) })
 		n, err := b.Undelete(t.Context(), user, time.Time{})
-		if n != 1 || !errors.Is(err, maildrop.ErrTemporary) || !strings.Contains(err.Error(), "another message is "+b.path+"/new/1700000000.M1P1.host") {
-			t.Errorf("links %v: Undelete: %d, %v; want 1 and what is in the way", links, n, err)
+		if n != 1 || !errors.Is(err, maildrop.ErrTemporary) || !strings.Contains(err.Error(), "another message is "+b.path+"/"+name) {
+			t.Errorf("%s, links %v: Undelete: %d, %v; want 1 and what is in the way", name, links, n, err)
 		}
-		if content, _ := os.ReadFile(filepath.Join(b.path, "new/1700000000.M1P1.host")); string(content) != "another" {
-			t.Errorf("links %v: the other message is %q", links, content)
+		if content, _ := os.ReadFile(filepath.Join(b.path, name)); string(content) != "another" {
+			t.Errorf("%s, links %v: the other message is %q", name, links, content)
 		}
-		b.remove("new/1700000000.M1P1.host")
+		b.remove(name)
 		b.undelete("nothing is in the way", 1)
-		if content, _ := os.ReadFile(filepath.Join(b.path, "new/1700000000.M1P1.host")); string(content) != "a\n" {
-			t.Errorf("links %v: the message is %q", links, content)
+		if content, _ := os.ReadFile(filepath.Join(b.path, other)); string(content) != "a\n" {
+			t.Errorf("%s, links %v: the message is %q", name, links, content)
 		}
 		b.leaks()
 	}

@@ -45,6 +45,10 @@ func (s *Store) Undelete(ctx context.Context, name string, since time.Time) (int
 	if err != nil {
 		return 0, classify("messages kept aside in "+f.name, err)
 	}
+	here, err := f.byBase()
+	if err != nil {
+		return 0, classify("Maildir "+f.name, err)
+	}
 	defer f.countAnew()
 	var count int
 	var errs []error
@@ -53,7 +57,7 @@ func (s *Store) Undelete(ctx context.Context, name string, since time.Time) (int
 			continue
 		}
 		err := a.visit(b, func(dir int, names []string) error {
-			r := restorer{a, b, dir, nil}
+			r := restorer{a, b, here, dir, nil}
 			err := r.restore(ctx, names)
 			count += len(r.back)
 			return err
@@ -65,10 +69,27 @@ func (s *Store) Undelete(ctx context.Context, name string, since time.Time) (int
 	return count, errors.Join(errs...)
 }
 
+// byBase gives the files in new/ and cur/ by what makes their UIDs. A mail
+// program changes flags, and moves files, but that stays.
+func (f *folder) byBase() (map[string][]dirent, error) {
+	var l listing
+	for _, p := range []place{inNew, inCur} {
+		if err := f.read(p, &l); err != nil {
+			return nil, err
+		}
+	}
+	here := make(map[string][]dirent, len(l.entries))
+	for _, d := range l.entries {
+		here[baseOf(d.name)] = append(here[baseOf(d.name)], d)
+	}
+	return here, nil
+}
+
 // restorer brings the messages of a batch back.
 type restorer struct {
 	*aside
 	batch batch
+	here  map[string][]dirent // what was in the maildrop before, by base
 	dir   int
 	back  []string // the names that are back
 }
@@ -107,18 +128,26 @@ func (r *restorer) restore(ctx context.Context, names []string) error {
 }
 
 // link gives a file its old name again, beside the one it has. Nothing that
-// has that name is replaced.
+// has that name is replaced, and nothing that has it under other flags doubled.
 func (r *restorer) link(name string) error {
 	to := r.dirs[r.batch.place]
-	err := r.sys.link(r.dir, name, to, name)
-	switch {
-	case err == nil:
-		return nil
-	case !errors.Is(err, fs.ErrExist) && !noLinks(err):
-		return err
-	}
 	var own, other unix.Stat_t
 	if err := r.sys.lstat(r.dir, name, &own); err != nil {
+		return err
+	}
+	for _, d := range r.here[baseOf(name)] {
+		switch err := r.sys.lstat(r.dirs[d.place], d.name, &other); {
+		case missing(err): // gone or renamed since
+		case err != nil:
+			return err
+		case own.Ino == other.Ino:
+			return nil // linked before
+		default:
+			return r.taken(d.place, d.name, name)
+		}
+	}
+	err := r.sys.link(r.dir, name, to, name)
+	if err == nil || !errors.Is(err, fs.ErrExist) && !noLinks(err) {
 		return err
 	}
 	switch lookErr := r.sys.lstat(to, name, &other); {
@@ -127,8 +156,13 @@ func (r *restorer) link(name string) error {
 	case lookErr != nil:
 		return lookErr
 	case own.Ino == other.Ino:
-		return nil // linked before
+		return nil
 	}
-	return fmt.Errorf("another message is %s/%s/%s now: move it away, or take this one from %s/%s: %w",
-		r.name, r.batch.place, name, asideName, r.batch, fs.ErrExist)
+	return r.taken(r.batch.place, name, name)
+}
+
+// taken says that a message cannot come back, and which other one is there.
+func (r *restorer) taken(p place, other, name string) error {
+	return fmt.Errorf("another message is %s/%s/%s now: move it away, or take this one, %s, from %s/%s: %w",
+		r.name, p, other, name, asideName, r.batch, fs.ErrExist)
 }
