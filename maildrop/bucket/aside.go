@@ -106,7 +106,7 @@ func (s *session) expireAside(ctx context.Context, now time.Time) error {
 	var gone []string
 	for _, a := range l.aside {
 		if a.marker.over(now) {
-			gone = append(gone, a.message.key())
+			gone = append(gone, a.message.keys()...)
 			l.strays = append(l.strays, a.marker.key())
 		}
 	}

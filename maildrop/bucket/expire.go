@@ -29,7 +29,7 @@ func (s *Store) Expire(ctx context.Context, name string, before time.Time, dry b
 	var keys []string
 	for i := range l.all {
 		if l.list[i].Received.Before(before) {
-			keys = append(keys, l.all[i].key())
+			keys = append(keys, l.all[i].keys()...)
 			old.Octets += l.all[i].octets
 			old.Messages++
 		}

@@ -113,7 +113,13 @@ func (l *listing) add(key string, e *Entry, date time.Time, aside map[string]mar
 
 // arrange sorts the messages, and puts those that are aside apart.
 func (l *listing) arrange(p place, aside map[string]marker) error {
-	slices.SortFunc(l.all, func(a, b message) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(l.all, func(a, b message) int {
+		if a.id == b.id {
+			return cmp.Compare(a.key(), b.key())
+		}
+		return cmp.Compare(a.id, b.id)
+	})
+	l.pair()
 	if a, b := l.doubles(); a != nil {
 		return permanent(fmt.Sprintf("keys %s%s and %s", p.prefix, a.key(), b.key()), errors.New("two messages have one unique-id: move one of them away"))
 	}
@@ -136,6 +142,23 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 		l.list[i] = maildrop.Message{UID: m.uid, Size: m.octets, Received: time.UnixMilli(m.came)}
 	}
 	return nil
+}
+
+// pair makes one message of those that an import has stored twice: sealed, or
+// packed by another version, the object and so the end of its key is another
+// each time.
+func (l *listing) pair() {
+	all := l.all[:0]
+	for i := range l.all {
+		m := &l.all[i]
+		if n := len(all) - 1; n >= 0 && m.id == all[n].id && m.uid == all[n].uid && m.came == all[n].came && m.octets == all[n].octets {
+			twin := *m
+			twin.twin, all[n].twin = all[n].twin, &twin
+			continue
+		}
+		all = append(all, *m)
+	}
+	l.all = all
 }
 
 // doubles finds two messages that cannot be told apart, nil where there are

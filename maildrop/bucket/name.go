@@ -112,6 +112,16 @@ type message struct {
 	packed bool   // by zstd
 	sealed bool   // encrypted
 	size   int64  // of the object
+
+	twin *message // the same, stored a second time by an import whose first request was carried out late
+}
+
+// keys gives the keys of the objects that are to go with the message.
+func (m *message) keys() (keys []string) {
+	for ; m != nil; m = m.twin {
+		keys = append(keys, m.key())
+	}
+	return keys
 }
 
 // name sets what a message is known by.

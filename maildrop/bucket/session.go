@@ -158,7 +158,7 @@ func (s *session) keys(marked []int) (keys []string, err error) {
 			errs = append(errs, errIndex(i))
 			continue
 		}
-		keys = append(keys, s.all[i].key())
+		keys = append(keys, s.all[i].keys()...)
 	}
 	return keys, errors.Join(errs...)
 }
