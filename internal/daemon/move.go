@@ -34,11 +34,12 @@ type mover interface {
 	maildrop.Distributor
 }
 
-// NewMove makes a Move for a command. It sets opts.Live: the source is live where
-// it is the store that the configuration names. An object store is tried out
-// first, but for a dry run.
+// NewMove makes a Move for a command. It sets opts.Live, as the source is live
+// where it is the store that the configuration names, and opts.Shared. An
+// object store is tried out first, but for a dry run.
 func NewMove(ctx context.Context, cfg *config.Config, from, to string, opts move.Options, logger *slog.Logger) (*Move, error) {
 	opts.Live = cfg.Maildrops.Store == from
+	opts.Shared = to == config.Maildir && shares(cfg.Maildrops.Path)
 	m := &Move{path: cfg.Maildrops.Path, paths: make(map[string]string)}
 	var stores [2]maildrop.Store
 	for i, name := range []string{from, to} {
@@ -85,11 +86,16 @@ var errShared = errors.New("maildrops.path gives several maildrops one Maildir")
 // Maildirs does not say the whole name the error says so: a name made of the
 // path would be another, and several would be moved into one Maildir.
 func (m *Move) Names(ctx context.Context) ([]string, error) {
-	has := func(word string) bool { return strings.Contains(m.path, word) }
-	if !has("{user}") && !(has("{local}") && has("{domain}")) {
+	if shares(m.path) {
 		return nil, fmt.Errorf("%w, or may: %s has neither {user} nor both {local} and {domain}; name the users, or write {user} where their names have no @", errShared, m.path)
 	}
 	return m.from.Names(ctx)
+}
+
+// shares tells whether a path of Maildirs may be that of several maildrops.
+func shares(path string) bool {
+	has := func(word string) bool { return strings.Contains(path, word) }
+	return !has("{user}") && !(has("{local}") && has("{domain}"))
 }
 
 // claim notes the Maildir of a maildrop. The error says whose it is already.

@@ -68,6 +68,11 @@ func TestMoveApart(t *testing.T) {
 					t.Errorf("%s: %+v, %v", name, r, err)
 				}
 			}
+			// What this run knew, the next one finds in the Maildir.
+			again := begin(move.Options{Empty: true})
+			if r, err := again.Run(t.Context(), names[1], nil); !apart && (!errors.Is(err, move.ErrOthers) || !strings.Contains(err.Error(), names[0]) || r.Copied != 0) {
+				t.Errorf("%s in another run: %+v, %v", names[1], r, err)
+			}
 		})
 	}
 }

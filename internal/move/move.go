@@ -41,6 +41,10 @@ type Options struct {
 	// over a second time, and Empty removes it from the source.
 	Live bool
 
+	// Shared says that several names may be given one maildrop at the
+	// destination. Then one to which another name's mail was moved is refused.
+	Shared bool
+
 	// DryRun only tells what there is to do.
 	DryRun bool
 
@@ -101,6 +105,10 @@ type Failure struct {
 // ErrFailed says that some messages were not brought over, which Result.Failed
 // has.
 var ErrFailed = errors.New("messages were not brought over: nothing was removed")
+
+// ErrOthers says that the destination is that of another name: see
+// Options.Shared.
+var ErrOthers = errors.New("mail of another maildrop was moved there")
 
 // Run moves the maildrop of that name, and tells by watch how it goes. The
 // Result says what was done with an error too. The error wraps

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // Keys of the notes that a move leaves: in the source what was brought over, in
@@ -60,11 +61,19 @@ func between(ctx context.Context, from, to *drop) (s state, noted bool, err erro
 	if err := json.Unmarshal(note, &s); err != nil || s.ID == "" {
 		return state{}, true, fmt.Errorf("the note of an earlier move is damaged: remove the note %q of this maildrop, and everything is copied and compared anew", sourceNote)
 	}
-	id, err := to.Note(ctx, targetNote)
-	if err != nil || string(id) != s.ID {
+	id, _, err := to.target(ctx)
+	if err != nil || id != s.ID {
 		return state{}, true, err
 	}
 	return s, true, nil
+}
+
+// target reads the note in a destination: the ID, and the name whose mail it
+// was, which early notes lack.
+func (d *drop) target(ctx context.Context) (id, name string, err error) {
+	note, err := d.Note(ctx, targetNote)
+	id, name, _ = strings.Cut(string(note), " ")
+	return id, name, err
 }
 
 // writeState writes the note, where it says something else by now.
@@ -185,8 +194,15 @@ func (r *run) begin(ctx context.Context, p *plan) error {
 		s.Planned = append(s.Planned, r.dst.list[i].UID)
 	}
 	if !s.exists() {
+		_, name, err := r.dst.target(ctx)
+		if err != nil {
+			return fmt.Errorf("destination: %w", err)
+		}
+		if r.opts.Shared && name != "" && name != r.name {
+			return fmt.Errorf("%w: that of %s", ErrOthers, name)
+		}
 		s.ID = rand.Text()
-		if err := r.dst.SetNote(ctx, targetNote, []byte(s.ID)); err != nil {
+		if err := r.dst.SetNote(ctx, targetNote, []byte(s.ID+" "+r.name)); err != nil {
 			return fmt.Errorf("the destination cannot be marked: %w", err)
 		}
 	}
