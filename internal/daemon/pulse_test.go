@@ -22,7 +22,7 @@ import (
 type patient struct {
 	*pulse
 	outcome atomic.Value // of the next requests; "hang": there is no reply
-	takes   time.Duration
+	takes   atomic.Int64 // time.Duration
 	asked   atomic.Int32
 	log     log
 }
@@ -38,12 +38,13 @@ func withPulse(t *testing.T, f func(t *testing.T, p *patient)) {
 		p.ask = func(ctx context.Context) error {
 			p.asked.Add(1)
 			outcome := p.outcome.Load().(string)
-			time.Sleep(p.takes)
+			takes := time.Duration(p.takes.Load())
+			time.Sleep(takes)
 			if outcome == "hang" {
 				<-ctx.Done()
 				outcome = bucket.OutcomeTimeout
 			}
-			watch.Called("get", outcome, p.takes)
+			watch.Called("get", outcome, takes)
 			if outcome == bucket.OutcomeNotFound {
 				return nil
 			}
@@ -145,12 +146,12 @@ func TestPulseFails(t *testing.T) {
 func TestPulseOfNobodysStore(t *testing.T) {
 	const every = 20 * time.Second
 	withPulse(t, func(t *testing.T, p *patient) {
-		p.takes = 1200 * time.Millisecond // longer than a check waits
+		p.takes.Store(int64(1200 * time.Millisecond)) // longer than a check waits
 		for range 10 {
 			time.Sleep(every)
 			p.want(t, "a slow answer", "", 1)
 		}
-		p.takes = 0
+		p.takes.Store(0)
 		time.Sleep(every)
 		p.outcome.Store(bucket.OutcomeError)
 		p.want(t, "a bad answer", "", 1)
