@@ -48,7 +48,7 @@ func (s *session) keepAgain() {
 	if err := s.writeIndex(&x, s.index.file, d); err != nil {
 		s.store.log.Warn("index not written, messages are read again before they are served", "maildir", s.name, "error", err)
 	}
-	if cached, w := s.store.cache.get(s.name); cached == s.index {
-		s.store.cache.put(s.name, &x, w)
+	if cached, w := s.store.cache.get(s.name); cached == s.index && !s.store.cache.put(s.name, &x, w) {
+		s.store.watches.end(w)
 	}
 }
