@@ -20,13 +20,13 @@ import (
 )
 
 var (
-	moveTime = flag.Duration("move-time", 18*time.Second, "how long TestMoveKilled kills `poplin move`, for each direction and each store that users see at first")
+	moveTime = flag.Duration("move-time", 20*time.Second, "how long TestMoveKilled kills `poplin move`, for each direction and each store that users see at first")
 	moveSeed = flag.Uint64("move-seed", 0, "the seed of TestMoveKilled; 0: one by chance")
 )
 
 // moveUsers is how many maildrops are moved: more than one run moves at the
 // same time, so that there are always some that users can get at.
-const moveUsers = 16
+const moveUsers = 12
 
 // lockStands is how long the lock in a bucket stands at most of a process that
 // was killed: the lease of bucketToml and an eighth.
@@ -109,18 +109,14 @@ func newMoveBed(t *testing.T, from, to, live string, seed uint64) *moveBed {
 	if from == "maildir" {
 		b.source = files
 	}
-	var users strings.Builder
 	for i := range moveUsers {
 		u := newMoveUser(b, fmt.Sprintf("u%02d", i), rand.New(rand.NewPCG(seed, uint64(i)+1)))
 		b.users = append(b.users, u)
-		fmt.Fprintf(&users, "%s:{PLAIN}%s\n", u.name, b.password)
 		if err := files.Create(t.Context(), u.name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(b.dir, "users"), []byte(users.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	b.letIn(t)
 	var all sync.WaitGroup
 	for _, u := range b.users {
 		all.Go(func() { u.fill(t) })
@@ -128,6 +124,26 @@ func newMoveBed(t *testing.T, from, to, live string, seed uint64) *moveBed {
 	all.Wait()
 	b.restart(t, "")
 	return b
+}
+
+// letIn makes users of one password, which costs the server little to check.
+func (b *moveBed) letIn(t *testing.T) {
+	t.Helper()
+	add := command(t, poplin, "user", "add", "--config", b.config, "--scheme", "scram-sha-256", "u")
+	add.Stdin = strings.NewReader(b.password + "\n")
+	run(t, add)
+	path := filepath.Join(b.dir, "users")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, secret, _ := strings.Cut(string(text), "\nu:")
+	for _, u := range b.users {
+		text = fmt.Appendf(text, "%s:%s\n", u.name, strings.TrimSuffix(secret, "\n"))
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // switched stops the server, moves what came last, and has users see the
@@ -168,16 +184,13 @@ func (b *moveBed) killed(t *testing.T, howLong time.Duration) {
 	for end := time.Now().Add(howLong); time.Now().Before(end); {
 		p := launch(t, b.someMove())
 		b.moveCounts.runs++
-		select {
-		case <-p.done:
+		if b.ends(p) {
 			if code := p.cmd.ProcessState.ExitCode(); code != 0 && code != 75 {
 				b.fault("a move that was not killed failed", "it ends with %d: %s", code, p.log)
 			}
 			continue
-		case <-time.After(b.moment()):
 		}
-		lasts := lockStands + b.upTo(3*time.Second)
-		then := b.moment()
+		lasts, then := lockStands+b.upTo(3*time.Second), b.upTo(time.Second)
 		if b.rng.IntN(5) > 0 || len(still) == cap(still) {
 			p.signal(syscall.SIGKILL)
 			<-p.done
@@ -206,17 +219,32 @@ func (b *moveBed) killed(t *testing.T, howLong time.Duration) {
 
 // someMove is a run for users in any order.
 func (b *moveBed) someMove() *exec.Cmd {
-	wait := []string{"0s", "1s", "10s"}[b.rng.IntN(3)]
-	args := b.arguments("--quiet", "--wait", wait, "--at-once", fmt.Sprint(1+b.rng.IntN(5)))
+	wait := []string{"0s", "0s", "1s", "10s"}[b.rng.IntN(4)]
+	args := b.arguments("--json", "--wait", wait, "--at-once", fmt.Sprint(1+b.rng.IntN(5)))
 	for _, i := range b.rng.Perm(len(b.users))[:1+b.rng.IntN(len(b.users))] {
 		args = append(args, b.users[i].name)
 	}
 	return exec.Command(poplin, args...)
 }
 
-// moment is how long a run is left alone: mostly it has begun to copy.
-func (b *moveBed) moment() time.Duration {
-	return 50*time.Millisecond + b.upTo(b.upTo(2*time.Second))
+// ends leaves a run alone until some maildrops are done, and a moment longer.
+// It is true when the run ends before.
+func (b *moveBed) ends(p *process) bool {
+	ended := func(d time.Duration) bool {
+		select {
+		case <-p.done:
+			return true
+		case <-time.After(d):
+			return false
+		}
+	}
+	maildrops := b.rng.IntN(4) // with 0 it may not even have begun
+	for end := time.Now().Add(4 * time.Second); strings.Count(p.log.String(), "\n") < maildrops && time.Now().Before(end); {
+		if ended(5 * time.Millisecond) {
+			return true
+		}
+	}
+	return ended(b.upTo(400 * time.Millisecond))
 }
 
 func (b *moveBed) upTo(most time.Duration) time.Duration {

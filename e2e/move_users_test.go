@@ -58,7 +58,7 @@ func (u *moveUser) writes() *moved {
 		body.WriteString(strings.Repeat(".", u.rng.IntN(3)) + strings.Repeat("line ", u.rng.IntN(40)) + "\n")
 	}
 	if u.rng.IntN(12) == 0 {
-		body.WriteString(strings.Repeat("a large message, that it takes a while\n", 1+u.rng.IntN(20_000)))
+		body.WriteString(strings.Repeat("a large message, that it takes a while\n", 1+u.rng.IntN(8_000)))
 	}
 	if u.rng.IntN(4) == 0 {
 		body.WriteString("no line end")
@@ -147,7 +147,7 @@ func (u *moveUser) comesAndGoes(t *testing.T, stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case <-time.After(time.Duration(100+u.rng.IntN(700)) * time.Millisecond):
+		case <-time.After(time.Duration(50+u.rng.IntN(600)) * time.Millisecond):
 		}
 		switch u.rng.IntN(25) {
 		case 0:
@@ -188,7 +188,7 @@ func (u *moveUser) session(t *testing.T) {
 		if known := m != nil && m.read; u.rng.IntN(100) < 60 && !known || u.rng.IntN(20) == 0 {
 			u.retrieves(t, c, l)
 		}
-		if m := u.byUID[l.UID]; deletes && m != nil && u.rng.IntN(10) == 0 {
+		if m := u.byUID[l.UID]; deletes && m != nil && u.rng.IntN(5) == 0 {
 			if err := c.Dele(t.Context(), l.Number); err != nil {
 				t.Errorf("%s: %v", u.name, err)
 				return
