@@ -40,7 +40,7 @@ pop3client, pop3 < internal/fetch/takeover, internal/fetch/diagnose
 pop3 < internal/conformance
 pop3, pop3client < internal/load
 pop3server < internal/directory, internal/guard
-internal/wire, maildrop < internal/move
+internal/wire, maildrop, maildrop/view < internal/move
 internal/wire, maildrop, internal/directory < internal/delivery
 internal/directory < internal/directory/sqlusers, internal/directory/ldapusers, internal/directory/pamusers, internal/directory/oauthusers
 NONE < internal/certs, internal/process, internal/proxyproto

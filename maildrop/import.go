@@ -3,6 +3,7 @@ package maildrop
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Importer is a Maildrop that takes in messages as another maildrop had them,
@@ -22,9 +23,21 @@ type Importer interface {
 	// before and after; where Open did not take it, Relist does.
 	Relist(ctx context.Context) error
 
+	// Settle says whether each message is where it is to stay. From
+	// Settle(ctx, false), which Import implies, to Settle(ctx, true), and in all
+	// sessions meanwhile, Remove keeps what it removes aside, and SetAside too,
+	// for KeptUnsettled or more. So what is missing after an import that was
+	// broken off was removed by somebody, or never came, and Kept says which.
+	// It is durable when the error is nil.
+	Settle(ctx context.Context, settled bool) error
+
 	// NoteKeys gives the keys of the notes that there are, in any order.
 	NoteKeys(ctx context.Context) ([]string, error)
 }
+
+// KeptUnsettled is for how long messages are kept aside that are removed while
+// a maildrop is not settled: see Importer.Settle.
+const KeptUnsettled = 30 * 24 * time.Hour
 
 // Import takes in the messages of a list. Several goroutines may use it.
 type Import interface {

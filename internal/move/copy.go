@@ -109,7 +109,7 @@ func (r *run) same(ctx context.Context, i int) error {
 		return errors.New("the destination does not list it")
 	}
 	if got, want := r.dst.list[at].Size, r.src.list[i].Size; got != want {
-		return &sourceError{fmt.Errorf("it has %d octets at the destination, and %d in the source", got, want)}
+		return &sourceError{&otherError{fmt.Sprintf("it has %d octets at the destination, and %d in the source", got, want)}}
 	}
 	a, err := r.src.read(ctx, i, r.watch)
 	if err != nil {
@@ -130,7 +130,7 @@ func (r *run) same(ctx context.Context, i int) error {
 	case err != nil:
 		return err
 	case differ >= 0:
-		return &sourceError{fmt.Errorf("the copy differs from octet %d on: move it away at the destination, and run this again", differ+1)}
+		return &sourceError{&otherError{fmt.Sprintf("the copy differs from octet %d on: move it away at the destination, and run this again", differ+1)}}
 	}
 	return nil
 }
@@ -139,6 +139,11 @@ func (r *run) same(ctx context.Context, i int) error {
 type sourceError struct{ error }
 
 func (e *sourceError) Unwrap() error { return e.error }
+
+// otherError says that what the destination has is another message.
+type otherError struct{ text string }
+
+func (e *otherError) Error() string { return e.text }
 
 func unwrapSource(err error) error {
 	if e := (*sourceError)(nil); errors.As(err, &e) {
@@ -195,37 +200,19 @@ func (r *run) octets(which []int) (sum int64) {
 	return sum
 }
 
-// notes copies what devices do not see. Where users see the destination, what
-// is noted there is newer.
-func (r *run) notes(ctx context.Context) error {
-	if r.dst == nil {
-		return nil
-	}
-	keys, err := r.src.NoteKeys(ctx)
-	if err != nil {
+// fail notes what is there, where some messages are not. Where the destination
+// has others in their places, somebody is to remove these, and not to keep them.
+func (r *run) fail(ctx context.Context, p *plan) error {
+	s := r.partly(p)
+	if err := r.writeState(ctx, s); err != nil {
 		return err
 	}
-	slices.Sort(keys)
-	for _, key := range keys {
-		if key == sourceNote || key == targetNote {
-			continue
-		}
-		note, err := r.src.Note(ctx, key)
-		if err != nil {
-			return err
-		}
-		old, err := r.dst.Note(ctx, key)
-		if err != nil {
-			return err
-		}
-		if note == nil || old != nil && (!r.opts.Live || string(old) == string(note)) {
-			continue
-		}
-		if err := r.dst.SetNote(ctx, key, note); err != nil {
-			return fmt.Errorf("note %s was not copied: %w", key, err)
+	if len(s.Other) > 0 {
+		if err := r.dst.Settle(ctx, true); err != nil {
+			return fmt.Errorf("destination: %w", err)
 		}
 	}
-	return nil
+	return ErrFailed
 }
 
 // finish notes that all is there, and empties the source where it should.
@@ -235,8 +222,14 @@ func (r *run) finish(ctx context.Context, p *plan) error {
 		all[i] = i
 	}
 	s := state{ID: r.state.ID, Emptying: r.opts.Empty, There: r.uids(all)}
-	if err := r.writeState(ctx, s); err != nil || !r.opts.Empty {
+	if err := r.writeState(ctx, s); err != nil {
 		return err
+	}
+	if err := r.dst.Settle(ctx, true); err != nil {
+		return fmt.Errorf("destination: %w", err)
+	}
+	if !r.opts.Empty {
+		return nil
 	}
 	r.watch.stage("emptying")
 	if err := r.src.setAside(ctx, p.dropped); err != nil {

@@ -128,6 +128,37 @@ func TestCopyDiffers(t *testing.T) {
 	})
 }
 
+// TestOtherMovedAway: the other message is removed, as the error says, by a
+// session; then the source's own is brought over. A run that dies in between
+// does not take that for its user's wish.
+func TestOtherMovedAway(t *testing.T) {
+	directions(t, func(t *testing.T, from, to place) {
+		letters := written(t)
+		other := slices.Clone(letters[1:2])
+		other[0].text = strings.Replace(other[0].text, "courier", "fourier", 1)
+		put(t, to, other)
+		put(t, from, letters)
+		if _, err := move.New(from, to, move.Options{Empty: true}).Run(t.Context(), user, nil); !errors.Is(err, move.ErrFailed) {
+			t.Errorf("error %v", err)
+		}
+		f := &fate{at: 40}
+		_, _ = move.New(&mortal{from, f}, &mortal{to, f}, move.Options{Empty: true, AtOnce: 1}).Run(t.Context(), user, nil)
+		f.buried()
+		if note := string(noted(t, from)); !f.dead || !strings.Contains(note, `"other":["UID7-1234567"]`) {
+			t.Errorf("dead: %v; noted is %s", f.dead, note)
+		}
+		remove(t, to, other[0].UID)
+		if _, err := move.New(from, to, move.Options{Empty: true}).Run(t.Context(), user, nil); errors.Is(err, move.ErrFailed) {
+			remove(t, to, other[0].UID) // a bucket had it kept aside, for the run that died, and brought it back
+			run(t, from, to, move.Options{Empty: true})
+		} else if err != nil {
+			t.Errorf("error %v", err)
+		}
+		want(t, "the destination", to, letters)
+		want(t, "the source", from, nil)
+	})
+}
+
 // TestFailingStore: with every fault that an object store has now and then, no
 // run loses anything, and one without faults ends it.
 func TestFailingStore(t *testing.T) {

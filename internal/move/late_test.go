@@ -2,6 +2,7 @@ package move_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"strings"
@@ -21,6 +22,7 @@ type late struct {
 	mu      sync.Mutex
 	failing bool
 	puts    []func() error
+	keys    []string // of puts
 	deletes [][]string
 }
 
@@ -36,6 +38,7 @@ func (l *late) Put(ctx context.Context, name, key string, body io.ReadSeeker, si
 		if err != nil {
 			return err
 		}
+		l.keys = append(l.keys, key)
 		l.puts = append(l.puts, func() error {
 			return l.Engine.Put(context.Background(), name, key, strings.NewReader(string(text)), size)
 		})
@@ -130,5 +133,42 @@ func TestLatePut(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLatePutElsewhere: the same where the message lies elsewhere the second
+// time, since its neighbour has gone.
+func TestLatePutElsewhere(t *testing.T) {
+	objects := &buckettest.Store{}
+	e := &late{Engine: &buckettest.Gateway{Store: objects}, failing: true}
+	to, err := bucket.New(bucket.Options{Engine: e, Bucket: "mail", TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, letters := newMaildirs(t), written(t)[:3]
+	put(t, from, letters)
+	if _, err := move.New(from, to, move.Options{Empty: true}).Run(t.Context(), user, nil); err == nil {
+		t.Fatal("no error of a store that does not answer")
+	}
+	remove(t, from, letters[0].UID)
+	e.failing = false
+	run(t, from, to, move.Options{Empty: true})
+	before := len(objects.Keys("mail", ""))
+	second := ".u" + base64.RawURLEncoding.EncodeToString([]byte(letters[1].UID))
+	for i, put := range e.puts {
+		if strings.Contains(e.keys[i], second) {
+			if err := put(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := len(objects.Keys("mail", "")); n != before+1 {
+		t.Fatalf("there are %d objects, and were %d: the message is not there twice", n, before)
+	}
+	want(t, "the bucket", to, letters[1:])
+	remove(t, to, letters[1].UID)
+	want(t, "the bucket without it", to, letters[2:])
+	if n := len(objects.Keys("mail", "")); n != before-1 {
+		t.Errorf("there are %d objects, want %d", n, before-1)
 	}
 }

@@ -16,6 +16,8 @@
 // one twice. A note in the source says what an earlier run has brought over;
 // with it, a run that follows one that was killed, or one that left the source
 // as it was, knows which messages somebody has removed since, on which side.
+// Before that is noted the destination is not settled, and keeps aside what
+// its user removes: so that is known too.
 package move
 
 import (
@@ -275,10 +277,7 @@ func (r *run) round(ctx context.Context) error {
 		return err
 	}
 	if len(r.result.Failed) > 0 {
-		if err := r.writeState(ctx, r.partly(p)); err != nil {
-			return err
-		}
-		return ErrFailed
+		return r.fail(ctx, p)
 	}
 	return r.finish(ctx, p)
 }

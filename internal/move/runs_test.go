@@ -16,6 +16,7 @@ import (
 	"github.com/poplin-mail/poplin/maildrop/bucket/buckettest"
 	"github.com/poplin-mail/poplin/maildrop/maildir"
 	"github.com/poplin-mail/poplin/maildrop/memory"
+	"github.com/poplin-mail/poplin/maildrop/view"
 )
 
 // remove removes messages as a session does.
@@ -64,18 +65,28 @@ func TestLiveSource(t *testing.T) {
 		want(t, "the destination, at last", to, nil)
 		// Nobody has asked for that there: it can be brought back, and is there
 		// again where it is in the source again.
-		m, err := to.Open(t.Context(), user)
-		if err != nil {
-			t.Fatal(err)
+		if kept := kept(t, to); len(kept) != len(letters)+2 {
+			t.Errorf("%q can be brought back", kept)
 		}
-		if kept, err := m.(maildrop.Aside).Kept(t.Context()); len(kept) != len(letters)+2 || err != nil {
-			t.Errorf("%q can be brought back, %v", kept, err)
-		}
-		m.Close()
 		put(t, from, letters)
 		run(t, from, to, live)
 		want(t, "the destination, after a restore", to, letters)
 	})
+}
+
+// kept gives the UIDs of what is kept aside.
+func kept(t *testing.T, s maildrop.Store) []string {
+	t.Helper()
+	m, err := s.Open(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	uids, err := m.(maildrop.Aside).Kept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uids
 }
 
 func uidsOf(letters []letter) []string {
@@ -280,6 +291,40 @@ func TestNotes(t *testing.T) {
 		run(t, from, to, move.Options{Empty: true})
 		if got := note(to, "view-phone", nil) + note(to, "view-tablet", nil); got != newest+old {
 			t.Errorf("the notes are %q, want %q", got, newest+old)
+		}
+	})
+}
+
+// TestHiddenOnBothSides: what a device has hidden on either side, it does not
+// see again at the destination.
+func TestHiddenOnBothSides(t *testing.T) {
+	directions(t, func(t *testing.T, from, to place) {
+		letters := written(t)
+		put(t, from, letters)
+		phone := maildrop.View{Device: "phone", Keep: true}
+		hide := func(s place, uid string) {
+			m, err := view.Open(t.Context(), s, user, phone)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			i := slices.IndexFunc(m.Messages(), func(m maildrop.Message) bool { return m.UID == uid })
+			if err := m.Remove(t.Context(), []int{i}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hide(from, letters[0].UID)
+		run(t, from, to, move.Options{Live: true})
+		hide(to, letters[1].UID)
+		hide(from, letters[2].UID)
+		run(t, from, to, move.Options{Empty: true})
+		m, err := view.Open(t.Context(), to, user, phone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if got, want := m.Messages(), messagesOf(letters[3:]); !slices.EqualFunc(got, want, func(a, b maildrop.Message) bool { return a.UID == b.UID }) {
+			t.Errorf("the phone sees %v, want %v", got, want)
 		}
 	})
 }

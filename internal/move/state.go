@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -29,9 +30,13 @@ type state struct {
 	Emptying bool `json:"emptying,omitempty"`
 
 	// There are the UIDs that were brought over and compared. Planned are those
-	// that may have been copied.
+	// that may have been copied: what of these is neither at the destination nor
+	// kept aside there has to be copied still.
 	There   []string `json:"there,omitempty"`
 	Planned []string `json:"planned,omitempty"`
+
+	// Other are UIDs that were another message's at the destination.
+	Other []string `json:"other,omitempty"`
 }
 
 func (s *state) exists() bool { return s.ID != "" }
@@ -65,7 +70,30 @@ func between(ctx context.Context, from, to *drop) (s state, noted bool, err erro
 	if err != nil || id != s.ID {
 		return state{}, true, err
 	}
-	return s, true, nil
+	return s, true, s.arrived(ctx, to)
+}
+
+// arrived finds out which of the messages that may have been copied were, and
+// were removed by their user since: the destination keeps these aside, as long
+// as it is not settled.
+func (s *state) arrived(ctx context.Context, to *drop) error {
+	if len(s.Planned) == 0 {
+		return nil
+	}
+	kept, err := to.Kept(ctx)
+	if err != nil {
+		return err
+	}
+	aside := setOf(kept)
+	s.Planned = slices.DeleteFunc(s.Planned, func(uid string) bool {
+		_, here := to.at[uid]
+		came := aside[uid] && !here
+		if came {
+			s.There = append(s.There, uid)
+		}
+		return came
+	})
+	return nil
 }
 
 // target reads the note in a destination: the ID, and the name whose mail it
@@ -107,12 +135,12 @@ type plan struct {
 // plan compares the two listings, and what is known of earlier runs.
 func (r *run) plan() *plan {
 	p := &plan{}
-	there, planned := setOf(r.state.There), setOf(r.state.Planned)
+	there, planned := setOf(r.state.There), setOf(slices.Concat(r.state.Planned, r.state.Other))
 	// What came from the destination once, and is gone there, was removed by its
 	// user, unless a move was emptying it.
 	var came map[string]bool
 	if !r.back.Emptying {
-		came = setOf(slices.Concat(r.back.There, r.back.Planned))
+		came = setOf(slices.Concat(r.back.There, r.back.Planned, r.back.Other))
 	}
 	for i := range r.src.list {
 		uid := r.src.list[i].UID
@@ -172,24 +200,42 @@ func (r *run) uids(lists ...[]int) []string {
 // partly is what there is to note where some messages failed: the others are
 // over, and what their users remove does not come back.
 func (r *run) partly(p *plan) state {
-	failed := make(map[string]bool)
+	failed := make(map[string]error)
 	for _, f := range r.result.Failed {
-		failed[f.UID] = true
+		failed[f.UID] = f.Err
 	}
 	s := state{ID: r.state.ID}
 	for _, uid := range r.uids(p.there, p.dropped, p.copy, p.found) {
-		if failed[uid] {
-			s.Planned = append(s.Planned, uid)
-		} else {
+		other := (*otherError)(nil)
+		switch err := failed[uid]; {
+		case err == nil:
 			s.There = append(s.There, uid)
+		case errors.As(err, &other):
+			s.Other = append(s.Other, uid)
+		default:
+			s.Planned = append(s.Planned, uid)
 		}
 	}
 	return s
 }
 
-// begin notes what may be at the destination from now on.
+// begin notes what may be at the destination from now on, where nothing more is
+// removed without a trace.
 func (r *run) begin(ctx context.Context, p *plan) error {
-	s := state{ID: r.state.ID, There: r.uids(p.there, p.dropped), Planned: r.uids(p.copy, p.found)}
+	if len(p.copy)+len(p.found) > 0 {
+		if err := r.dst.Settle(ctx, false); err != nil {
+			return fmt.Errorf("destination: %w", err)
+		}
+	}
+	s := state{ID: r.state.ID, There: r.uids(p.there, p.dropped)}
+	other := setOf(r.state.Other)
+	for _, uid := range r.uids(p.copy, p.found) {
+		if other[uid] {
+			s.Other = append(s.Other, uid)
+		} else {
+			s.Planned = append(s.Planned, uid)
+		}
+	}
 	for _, i := range p.gone {
 		s.Planned = append(s.Planned, r.dst.list[i].UID)
 	}
@@ -206,14 +252,19 @@ func (r *run) begin(ctx context.Context, p *plan) error {
 			return fmt.Errorf("the destination cannot be marked: %w", err)
 		}
 	}
-	if err := r.writeState(ctx, s); err != nil || !r.wasSource {
+	if err := r.writeState(ctx, s); err != nil {
 		return err
 	}
 	// What went from there to here once says nothing any more: with this run
 	// messages go the other way.
-	if err := r.dst.SetNote(ctx, sourceNote, nil); err != nil {
-		return fmt.Errorf("the note of an earlier move cannot be taken from the destination: %w", err)
+	if r.wasSource {
+		if err := r.dst.SetNote(ctx, sourceNote, nil); err != nil {
+			return fmt.Errorf("the note of an earlier move cannot be taken from the destination: %w", err)
+		}
+		r.wasSource = false
 	}
-	r.wasSource = false
+	if err := r.src.Settle(ctx, true); err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
 	return nil
 }

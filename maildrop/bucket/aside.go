@@ -60,6 +60,12 @@ func (s *session) SetAside(ctx context.Context, marked []int, period time.Durati
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
+	if err := s.confirm(ctx); err != nil {
+		return err
+	}
+	if s.lease.unsettled.Load() {
+		period = max(period, maildrop.KeptUnsettled)
+	}
 	now := s.store.now()
 	removed, until := now.UnixMilli(), now.Add(period).UnixMilli()
 	var keys []string
@@ -155,7 +161,7 @@ func (s *Store) Undelete(ctx context.Context, name string, since time.Time) (int
 	if len(back) == 0 {
 		return 0, nil
 	}
-	err = ses.remove(ctx, append(back, l.strays...))
+	err = ses.remove(ctx, append(back, l.strays...), ses.confirm)
 	if err == nil {
 		return len(back), nil
 	}

@@ -26,18 +26,19 @@ func (s *Store) Expire(ctx context.Context, name string, before time.Time, dry b
 		return old, err
 	}
 	defer ses.Close()
-	var keys []string
+	ses.all, ses.list = l.all, l.list
+	var marked []int
 	for i := range l.all {
 		if l.list[i].Received.Before(before) {
-			keys = append(keys, l.all[i].keys()...)
+			marked = append(marked, i)
 			old.Octets += l.all[i].octets
 			old.Messages++
 		}
 	}
-	if dry || len(keys) == 0 {
+	if dry {
 		return old, nil
 	}
-	return old, ses.remove(ctx, keys)
+	return old, ses.Remove(ctx, marked)
 }
 
 // Names gives the names of all maildrops in which there is anything, in order.

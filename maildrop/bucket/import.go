@@ -31,6 +31,9 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.Settle(ctx, false); err != nil {
+		return nil, err
+	}
 	if err := s.bringBack(ctx, list); err != nil {
 		return nil, err
 	}
@@ -86,7 +89,7 @@ func (s *session) bringBack(ctx context.Context, list []maildrop.Message) error 
 	if len(back) == 0 {
 		return nil
 	}
-	if err := s.remove(ctx, back); err != nil {
+	if err := s.remove(ctx, back, s.confirm); err != nil {
 		return err
 	}
 	return s.Relist(ctx)

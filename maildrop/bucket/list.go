@@ -22,6 +22,8 @@ type listing struct {
 	list    []maildrop.Message // of all
 	etag    string             // of the generation
 	invalid string             // a key below m/ that is none of a message
+
+	unsettled bool // an import has not ended
 }
 
 // lock is somebody's session lock. Its age is by the store's clock.
@@ -93,6 +95,8 @@ func (l *listing) add(key string, e *Entry, date time.Time, aside map[string]mar
 		l.all = append(l.all, m)
 	case strings.HasPrefix(key, notes):
 		l.notes = append(l.notes, key[len(notes):])
+	case key == unsettled:
+		l.unsettled = true
 	case strings.HasPrefix(key, locks):
 		l.locks = append(l.locks, lock{key[len(locks):], date.Sub(e.Modified)})
 	case strings.HasPrefix(key, markers):
@@ -119,8 +123,7 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 		}
 		return cmp.Compare(a.id, b.id)
 	})
-	l.pair()
-	if a, b := l.doubles(); a != nil {
+	if a, b := l.pair(); a != nil {
 		return permanent(fmt.Sprintf("keys %s%s and %s", p.prefix, a.key(), b.key()), errors.New("two messages have one unique-id: move one of them away"))
 	}
 	if len(aside) > 0 {
@@ -146,45 +149,46 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 
 // pair makes one message of those that an import has stored twice: sealed, or
 // packed by another version, the object and so the end of its key is another
-// each time.
-func (l *listing) pair() {
+// each time, and between other neighbours its id. It gives two that have one
+// unique-id and are not the same, nil where there are none.
+func (l *listing) pair() (a, b *message) {
 	all := l.all[:0]
+	known := make(map[string]int) // in all, by the unique-ids that are no ids
 	for i := range l.all {
 		m := &l.all[i]
-		if n := len(all) - 1; n >= 0 && m.id == all[n].id && m.uid == all[n].uid && m.came == all[n].came && m.octets == all[n].octets {
-			twin := *m
-			twin.twin, all[n].twin = all[n].twin, &twin
-			continue
+		at := len(all) - 1
+		if at < 0 || all[at].id != m.id {
+			at = sameUID(all, known, m)
 		}
-		all = append(all, *m)
+		switch {
+		case at < 0:
+			if m.uid != m.id {
+				known[m.uid] = len(all)
+			}
+			all = append(all, *m)
+		case m.uid == all[at].uid && m.came == all[at].came && m.octets == all[at].octets:
+			twin := *m
+			twin.twin, all[at].twin = all[at].twin, &twin
+		default:
+			return &all[at], m
+		}
 	}
 	l.all = all
+	return nil, nil
 }
 
-// doubles finds two messages that cannot be told apart, nil where there are
-// none.
-func (l *listing) doubles() (*message, *message) {
-	var others map[string]*message // by the unique-ids that are no ids
-	for i := range l.all {
-		m := &l.all[i]
-		if i > 0 && m.id == l.all[i-1].id {
-			return &l.all[i-1], m
-		}
-		if m.uid == m.id {
-			continue
-		}
-		if others == nil {
-			others = make(map[string]*message)
-		}
-		if same := others[m.uid]; same != nil {
-			return same, m
-		}
-		others[m.uid] = m
+// sameUID finds the message of all, which are ascending, that has the unique-id
+// of m, below 0 where there is none.
+func sameUID(all []message, known map[string]int, m *message) int {
+	if at, found := known[m.uid]; found {
+		return at
 	}
-	for i := range l.all {
-		if same := others[l.all[i].id]; same != nil && l.all[i].uid == l.all[i].id {
-			return same, &l.all[i]
-		}
+	if m.uid == m.id || !validID(m.uid) {
+		return -1
 	}
-	return nil, nil
+	at, found := slices.BinarySearchFunc(all, m.uid, func(a message, id string) int { return cmp.Compare(a.id, id) })
+	if !found {
+		return -1
+	}
+	return at
 }

@@ -136,6 +136,7 @@ func (s *session) read(ctx context.Context, i int, first int64) (io.ReadCloser, 
 
 // Remove implements maildrop.Maildrop. Where the lease has ended meanwhile, it
 // is taken again first; nothing is removed where another session has the lock.
+// While an import has not ended, what is removed is kept aside.
 func (s *session) Remove(ctx context.Context, marked []int) error {
 	if err := s.check(ctx); err != nil || len(marked) == 0 {
 		return err
@@ -143,11 +144,17 @@ func (s *session) Remove(ctx context.Context, marked []int) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
+	if err := s.confirm(ctx); err != nil {
+		return err
+	}
+	if s.lease.unsettled.Load() {
+		return s.SetAside(ctx, marked, 0)
+	}
 	keys, err := s.keys(marked)
 	if len(keys) == 0 {
 		return err
 	}
-	return errors.Join(err, s.remove(ctx, keys))
+	return errors.Join(err, s.remove(ctx, keys, s.confirmSettled))
 }
 
 // keys gives the keys of messages.
@@ -164,8 +171,9 @@ func (s *session) keys(marked []int) (keys []string, err error) {
 }
 
 // remove deletes objects, and then has all nodes list the maildrop anew.
-func (s *session) remove(ctx context.Context, keys []string) error {
-	err := s.store.remove(ctx, s.place, keys, func() error { return s.confirm(ctx) })
+// Confirm is asked before each request.
+func (s *session) remove(ctx context.Context, keys []string, confirm func(context.Context) error) error {
+	err := s.store.remove(ctx, s.place, keys, func() error { return confirm(ctx) })
 	return errors.Join(err, s.store.touch(ctx, s.place))
 }
 

@@ -209,6 +209,13 @@ func (s *session) SetAside(ctx context.Context, marked []int, period time.Durati
 	if len(marked) == 0 {
 		return nil
 	}
+	unsettled, err := s.unsettled()
+	if err != nil {
+		return err
+	}
+	if unsettled {
+		period = max(period, maildrop.KeptUnsettled)
+	}
 	now := s.now()
 	k, err := s.newKeeper(now, period)
 	if err != nil {

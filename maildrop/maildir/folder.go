@@ -17,10 +17,6 @@ type folder struct {
 	top  int    // the folder itself
 	dirs [2]int // new/ and cur/, by place; -1 until openDirs
 
-	// order is how messages that were taken in follow each other, by UID. It
-	// is nil where none were.
-	order map[string]int
-
 	terms
 }
 

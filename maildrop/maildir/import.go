@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +48,9 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 	if err != nil {
 		return nil, err
 	}
+	if err := s.unsettle(list); err != nil {
+		return nil, err
+	}
 	if len(added) > 0 {
 		text := encodeUIDL(append(pairs, added...))
 		if len(text) > maxState {
@@ -57,10 +59,6 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 		if err := s.replaceFile(uidlName, text, true); err != nil {
 			return nil, s.stateError(uidlName, err)
 		}
-	}
-	s.order = make(map[string]int, len(list))
-	for i := range list {
-		s.order[list[i].UID] = i
 	}
 	return m, nil
 }
@@ -175,7 +173,7 @@ func (s *session) Relist(ctx context.Context) error {
 		return classify("Maildir "+s.name, err)
 	}
 	s.index, s.catalog = x, x.catalog
-	s.moved, s.again, s.list, s.order = nil, nil, nil, nil
+	s.moved, s.again, s.list = nil, nil, nil
 	return nil
 }
 
@@ -194,27 +192,6 @@ func (s *session) NoteKeys(ctx context.Context) (keys []string, err error) {
 		}
 	}
 	return keys, nil
-}
-
-// inOrder has the messages whose UIDs are in order follow each other as that
-// says, in the places that they have together.
-func inOrder(records []record, order map[string]int) []record {
-	if order == nil {
-		return records
-	}
-	var places []int
-	for i := range records {
-		if _, found := order[records[i].uid]; found {
-			places = append(places, i)
-		}
-	}
-	sorted := slices.Clone(places)
-	slices.SortFunc(sorted, func(a, b int) int { return order[records[a].uid] - order[records[b].uid] })
-	moved := slices.Clone(records)
-	for n, at := range places {
-		moved[at] = records[sorted[n]]
-	}
-	return moved
 }
 
 // lineReader turns each CRLF into LF, but for one that a CR stands before: of

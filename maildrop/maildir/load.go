@@ -44,7 +44,7 @@ func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark && f.order == nil {
+	if old.settled == [2]bool{true, true} && old.stamps == present && old.mark == mark {
 		s.cache.put(f.name, old, w)
 		return old, nil
 	}
@@ -53,9 +53,13 @@ func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 	if err := f.openDirs(); err != nil {
 		return nil, err
 	}
+	order, err := f.importOrder()
+	if err != nil {
+		return nil, err
+	}
 	var now *index
 	var d *delta
-	if w != nil && old.mark == mark && f.order == nil {
+	if w != nil && old.mark == mark && order == nil {
 		if names, ok := s.watches.take(w, present); ok {
 			if now, d, err = f.follow(ctx, old, names, began, present); now != nil && !s.watches.still(w, names) {
 				now = nil
@@ -68,7 +72,7 @@ func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 		if w = nil; s.cache.limit > 0 && old.count >= f.watchFrom {
 			w = s.watches.begin(f)
 		}
-		now, d, err = f.update(ctx, old, mark)
+		now, d, err = f.update(ctx, old, mark, order)
 	}
 	if err != nil {
 		return nil, err
@@ -110,21 +114,22 @@ func (x *index) written(old *index, d *delta) bool {
 }
 
 // update makes the index of the present from an old one, and tells how its
-// catalog comes from the old one's; nil if that is not known.
-func (f *folder) update(ctx context.Context, old *index, mark stamp) (*index, *delta, error) {
+// catalog comes from the old one's; nil if that is not known. Order is that of
+// an import that has not ended.
+func (f *folder) update(ctx context.Context, old *index, mark stamp, order map[string]int) (*index, *delta, error) {
 	var first *listing
-	if (old.mark == mark || old.count == 0) && f.order == nil {
+	if old.mark == mark || old.count == 0 {
 		l, err := f.pass(ctx, old)
 		if err != nil {
 			return nil, nil, err
 		}
 		d, err := f.compare(ctx, old, l, mark)
-		if err == nil {
+		if err == nil && !d.addsAnyOf(order) {
 			if d.doubles {
 				l.settled = [2]bool{}
 			}
 			return &index{stamps: l.stamps, settled: l.settled, mark: mark, catalog: old.catalog.apply(d), doubles: d.doubles}, d, nil
-		} else if err != errUnclear {
+		} else if err != nil && err != errUnclear {
 			return nil, nil, err
 		}
 		first = l
@@ -139,7 +144,7 @@ func (f *folder) update(ctx context.Context, old *index, mark stamp) (*index, *d
 	if err != nil {
 		return nil, nil, err
 	}
-	now.catalog = newCatalog(inOrder(arrange(records, known, names), f.order))
+	now.catalog = newCatalog(inOrder(arrange(records, known, names), order))
 	return now, nil, nil
 }
 

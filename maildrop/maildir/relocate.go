@@ -94,6 +94,13 @@ func (s *session) Remove(ctx context.Context, marked []int) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
+	unsettled, err := s.unsettled()
+	if err != nil {
+		return err
+	}
+	if unsettled {
+		return s.SetAside(ctx, marked, 0)
+	}
 	return s.remove(ctx, marked, nil)
 }
 

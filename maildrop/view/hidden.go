@@ -73,6 +73,28 @@ func decode(note []byte) (hidden, error) {
 	return h, nil
 }
 
+// Union gives the note of a device that hides what one of two hides, for a
+// maildrop that was in two places. An error says that one of them is damaged, or
+// no note of a view.
+func Union(a, b []byte) ([]byte, error) {
+	x, err := decode(a)
+	if err != nil {
+		return nil, err
+	}
+	y, err := decode(b)
+	if err != nil {
+		return nil, err
+	}
+	return x.with(y).encode(), nil
+}
+
+// with gives what is in h or in others.
+func (h hidden) with(others []sum) hidden {
+	all := slices.Concat(h, others)
+	slices.SortFunc(all, compare)
+	return slices.Compact(all)
+}
+
 // key is where the note of the device is. Devices have any names; keys do not.
 func (d *drop) key() string {
 	full := sha256.Sum256([]byte(d.view.Device))
@@ -81,9 +103,7 @@ func (d *drop) key() string {
 
 // hide notes that the messages with these sums are hidden from the device.
 func (d *drop) hide(ctx context.Context, sums []sum) error {
-	h := slices.Concat(d.present(ctx), sums)
-	slices.SortFunc(h, compare)
-	h = slices.Compact(h)
+	h := d.present(ctx).with(sums)
 	if err := d.notes.SetNote(ctx, d.key(), h.encode()); err != nil {
 		return err
 	}

@@ -1,0 +1,132 @@
+package move_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/poplin-mail/poplin/internal/move"
+	"github.com/poplin-mail/poplin/maildrop"
+)
+
+// TestRemovedAfterDeath: the process dies before any call of a store, and again
+// in the next run, and each time the user of the destination removes some of
+// what he sees there. Nothing of that comes back, and all else is there.
+func TestRemovedAfterDeath(t *testing.T) {
+	for name, way := range directionsOf() {
+		t.Run(name, func(t *testing.T) {
+			sites := 0
+			for at, died := 1, true; died && !t.Failed(); at++ {
+				from, to := way(t)
+				if died = removedAfter(t, from, to, at); died {
+					sites = at
+				}
+				if t.Failed() {
+					t.Logf("at call %d", at)
+				}
+			}
+			if sites < 60 {
+				t.Errorf("only %d calls were the last", sites)
+			}
+		})
+	}
+}
+
+// removedAfter tells whether the process died.
+func removedAfter(t *testing.T, from, to place, at int) (died bool) {
+	letters := written(t)
+	// One went over in an earlier run.
+	put(t, from, letters[:1])
+	run(t, from, to, move.Options{Live: true})
+	put(t, from, letters[:6])
+	var removed []string
+	for _, calls := range []int{at, at + 7} {
+		f := &fate{at: calls}
+		_, err := move.New(&mortal{from, f}, &mortal{to, f}, move.Options{Empty: at%3 > 0, AtOnce: 1}).Run(t.Context(), user, nil)
+		f.buried()
+		if f.dead == (err == nil) {
+			t.Fatalf("dead: %v, error %v", f.dead, err)
+		}
+		died = died || f.dead
+		for n, l := range listed(t, to) {
+			if slices.Contains(removed, l.UID) {
+				t.Errorf("%q was removed, and is there again", l.UID)
+			} else if (at+n)%2 == 0 {
+				removed = append(removed, l.UID)
+			}
+		}
+		remove(t, to, removed...)
+	}
+	run(t, from, to, move.Options{Empty: true})
+	want(t, "the destination", to, slices.DeleteFunc(letters[:6], func(l letter) bool { return slices.Contains(removed, l.UID) }))
+	want(t, "the source", from, nil)
+	remove(t, to, uidsOf(listed(t, to))...)
+	if n := len(kept(t, to)); n >= 6 {
+		t.Errorf("%d are kept aside, and the maildrop is settled", n)
+	}
+	return died
+}
+
+// TestFoundRemovedAfterDeath: the same for messages that were on both sides
+// before, as soon as they are noted.
+func TestFoundRemovedAfterDeath(t *testing.T) {
+	directions(t, func(t *testing.T, from, to place) {
+		letters := written(t)[:2]
+		removals := 0
+		for at, died := 1, true; died; at++ {
+			put(t, from, letters)
+			put(t, to, letters)
+			f := &fate{at: at}
+			_, _ = move.New(&mortal{from, f}, &mortal{to, f}, move.Options{}).Run(t.Context(), user, nil)
+			f.buried()
+			died = f.dead
+			rest := letters
+			if len(noted(t, from)) > 0 {
+				remove(t, to, letters[0].UID)
+				rest = letters[1:]
+				removals++
+			}
+			run(t, from, to, move.Options{Empty: true})
+			want(t, "the destination", to, rest)
+			remove(t, to, letters[1].UID)
+		}
+		if removals < 5 {
+			t.Errorf("only %d were removed when they were noted", removals)
+		}
+	})
+}
+
+// TestWayBackAfterDeath: a maildrop from which messages go away again is
+// settled, and keeps nothing of them.
+func TestWayBackAfterDeath(t *testing.T) {
+	directions(t, func(t *testing.T, from, to place) {
+		letters := written(t)
+		put(t, from, letters)
+		f := &fate{at: 50}
+		_, _ = move.New(&mortal{from, f}, &mortal{to, f}, move.Options{AtOnce: 1}).Run(t.Context(), user, nil)
+		f.buried()
+		if n := len(listed(t, to)); n < 2 {
+			t.Fatalf("only %d came before the death", n)
+		}
+		run(t, to, from, move.Options{Empty: true})
+		want(t, "where it came from", from, letters)
+		want(t, "where it went", to, nil)
+		if uids := kept(t, to); len(uids) != 0 {
+			t.Errorf("%q are kept aside where they came from last", uids)
+		}
+	})
+}
+
+// noted gives the note of what was brought over.
+func noted(t *testing.T, s place) []byte {
+	t.Helper()
+	m, err := s.Open(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	note, err := m.(maildrop.Notes).Note(t.Context(), "move")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return note
+}
