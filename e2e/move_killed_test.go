@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poplin-mail/poplin/bench/gateways"
 	"github.com/poplin-mail/poplin/maildrop"
 	maildirs "github.com/poplin-mail/poplin/maildrop/maildir"
 )
@@ -59,6 +60,7 @@ func TestMoveKilled(t *testing.T) {
 				u.finds(t, "at last")
 				u.emptied(t)
 			}
+			b.nothingLeft(t)
 			t.Log(b.summary())
 			b.verdict(t)
 		})
@@ -68,19 +70,18 @@ func TestMoveKilled(t *testing.T) {
 // moveBed is an installation whose mail is moved.
 type moveBed struct {
 	poplinServer
-	from, to   string // stores
-	live       string // the one that users see
-	source     moveStore
-	users      []*moveUser
-	rng        *rand.Rand
-	moveCounts moveCounts
+	gateways *gateways.Gateways
+	from, to string // stores
+	live     string // the one that users see
+	source   moveStore
+	users    []*moveUser
+	rng      *rand.Rand
+
+	runs, kills, stops int // of `poplin move`
 
 	mu     sync.Mutex
 	faults map[string][]string // by their kind, each once
 }
-
-// moveCounts say how much was tried.
-type moveCounts struct{ runs, kills, stops int }
 
 // moveStore is a store past the server.
 type moveStore interface {
@@ -93,15 +94,16 @@ func newMoveBed(t *testing.T, from, to, live string, seed uint64) *moveBed {
 	t.Helper()
 	g := startGateways(t)
 	toml := bucketToml(g.Balancer(), g.Endpoint(0), g.Endpoint(1))
-	toml = strings.Replace(toml, "store = \"bucket\"\n", "store = \"LIVE\"\npath = \"DIR/mail/{user}\"\n", 1)
+	toml = strings.Replace(toml, "store = \"bucket\"\n", "store = \"LIVE\"\npath = \"DIR/mail/{user}\"\nuidl = \"dovecot\"\n", 1)
 	b := &moveBed{
 		poplinServer: newPoplin(t, true, strings.Replace(toml, "LIVE", live, 1)),
+		gateways:     g,
 		from:         from, to: to, live: live,
 		rng:    rand.New(rand.NewPCG(seed, 0)),
 		faults: make(map[string][]string),
 	}
 	run(t, command(t, poplin, "bucket", "init", "--config", b.config))
-	files, err := maildirs.New(maildirs.Options{Path: filepath.Join(b.dir, "mail/{user}")})
+	files, err := maildirs.New(maildirs.Options{Path: filepath.Join(b.dir, "mail/{user}"), UIDL: "dovecot"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +120,11 @@ func newMoveBed(t *testing.T, from, to, live string, seed uint64) *moveBed {
 	}
 	b.letIn(t)
 	var all sync.WaitGroup
-	for _, u := range b.users {
+	for i, u := range b.users {
+		if from == "maildir" && i%3 == 0 {
+			u.fillAsDovecot(t)
+			continue
+		}
 		all.Go(func() { u.fill(t) })
 	}
 	all.Wait()
@@ -162,6 +168,21 @@ func (b *moveBed) switched(t *testing.T) {
 	}
 }
 
+// nothingLeft fails where the stores have anything of a run left that was
+// killed: a lock, or the mark that makes sessions keep what they delete.
+func (b *moveBed) nothingLeft(t *testing.T) {
+	t.Helper()
+	marks, err := filepath.Glob(filepath.Join(b.dir, "mail/*/poplin.unsettled"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(marks, objects(t, b.gateways, "/k/")...) {
+		if !strings.Contains(path, "/poplin-check/") { // of a run that was killed while it tried the store out
+			b.fault("a lock or a mark is left", "%s", path)
+		}
+	}
+}
+
 // move runs `poplin move` undisturbed.
 func (b *moveBed) move(t *testing.T) {
 	t.Helper()
@@ -183,7 +204,7 @@ func (b *moveBed) killed(t *testing.T, howLong time.Duration) {
 	still := make(chan struct{}, 2) // processes that stand still
 	for end := time.Now().Add(howLong); time.Now().Before(end); {
 		p := launch(t, b.someMove())
-		b.moveCounts.runs++
+		b.runs++
 		if b.ends(p) {
 			if code := p.cmd.ProcessState.ExitCode(); code != 0 && code != 75 {
 				b.fault("a move that was not killed failed", "it ends with %d: %s", code, p.log)
@@ -194,11 +215,11 @@ func (b *moveBed) killed(t *testing.T, howLong time.Duration) {
 		if b.rng.IntN(5) > 0 || len(still) == cap(still) {
 			p.signal(syscall.SIGKILL)
 			<-p.done
-			b.moveCounts.kills++
+			b.kills++
 			time.Sleep(b.upTo(300 * time.Millisecond))
 			continue
 		}
-		b.moveCounts.stops++
+		b.stops++
 		still <- struct{}{}
 		p.signal(syscall.SIGSTOP)
 		work.Go(func() {
@@ -266,7 +287,7 @@ func (b *moveBed) verdict(t *testing.T) {
 	for kind, all := range b.faults {
 		t.Errorf("%s, %d times, at first:\n%s", kind, len(all), strings.Join(all[:min(len(all), 10)], "\n"))
 	}
-	if b.moveCounts.kills == 0 || b.sum(func(u *moveUser) int { return len(u.deleted) }) == 0 {
+	if b.kills == 0 || b.sum(func(u *moveUser) int { return len(u.deleted) }) == 0 {
 		t.Error("nothing was killed, or nothing deleted")
 	}
 }
@@ -280,6 +301,6 @@ func (b *moveBed) sum(of func(u *moveUser) int) (n int) {
 
 func (b *moveBed) summary() string {
 	return fmt.Sprintf("%d runs of move, %d killed, %d stood still; %d messages, %d deleted, %d sessions, %d logins found the maildrop in use",
-		b.moveCounts.runs, b.moveCounts.kills, b.moveCounts.stops, b.sum(func(u *moveUser) int { return len(u.byName) }),
+		b.runs, b.kills, b.stops, b.sum(func(u *moveUser) int { return len(u.byName) }),
 		b.sum(func(u *moveUser) int { return len(u.deleted) }), b.sum(func(u *moveUser) int { return u.sessions }), b.sum(func(u *moveUser) int { return u.busy }))
 }

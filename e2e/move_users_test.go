@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +116,30 @@ func (u *moveUser) fill(t *testing.T) {
 	}()
 	if err != nil {
 		t.Errorf("filling the maildrop of %s: %v", u.name, err)
+	}
+	u.getsInSource(t, 4)
+}
+
+// fillAsDovecot puts letters into a Maildir, with the list of unique-ids that
+// Dovecot keeps.
+func (u *moveUser) fillAsDovecot(t *testing.T) {
+	t.Helper()
+	box := maildir(filepath.Join(u.bed.dir, "mail", u.name))
+	var all []*moved
+	var letters []letter
+	for range 12 + u.rng.IntN(20) {
+		m := u.writes()
+		all, letters = append(all, m), append(letters, m.letter)
+	}
+	box.fill(t, letters, 0)
+	list := fmt.Appendf(nil, "3 V1790000000 N%d\n", len(letters)+1)
+	for i, path := range box.files(t) {
+		name, _, _ := strings.Cut(filepath.Base(path), ":")
+		list = fmt.Appendf(list, "%d :%s\n", i+1, name)
+		u.knows(all[i], fmt.Sprintf("%08x%08x", i+1, 1790000000))
+	}
+	if err := os.WriteFile(filepath.Join(string(box), "dovecot-uidlist"), list, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	u.getsInSource(t, 4)
 }
