@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	moveTime = flag.Duration("move-time", 20*time.Second, "how long TestMoveKilled kills `poplin move`, for each direction and each store that users see at first")
+	moveTime = flag.Duration("move-time", 16*time.Second, "how long TestMoveKilled kills `poplin move`, for each direction and each store that users see at first")
 	moveSeed = flag.Uint64("move-seed", 0, "the seed of TestMoveKilled; 0: one by chance")
 )
 
