@@ -63,7 +63,7 @@ func (s *session) SetAside(ctx context.Context, marked []int, period time.Durati
 	if err := s.confirm(ctx); err != nil {
 		return err
 	}
-	if s.lease.unsettled.Load() {
+	if !s.lease.settled() {
 		period = max(period, maildrop.KeptUnsettled)
 	}
 	now := s.store.now()

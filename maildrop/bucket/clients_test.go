@@ -199,15 +199,18 @@ func (n *client) retrieve(h *holding, i int) {
 func (n *client) update(h *holding) {
 	var marked []int
 	var accounts []*account
+	first := make(map[*account]bool) // those that nobody else was asked to remove
 	n.mu.Lock()
 	for i, msg := range h.m.Messages() {
 		if n.dice.n(2) == 0 {
 			a := n.account(h.drop, msg.UID, "")
-			a.asked = true
+			first[a] = !a.asked
+			a.asked, a.aside = true, false
 			marked, accounts = append(marked, i), append(accounts, a)
 		}
 	}
 	n.mu.Unlock()
+	n.settle(h)
 	began := time.Now()
 	late := !bucket.Holds(h.m)
 	err := h.m.Remove(n.Context(), marked)
@@ -227,7 +230,29 @@ func (n *client) update(h *holding) {
 		// A delivery that is still under way may write it once more.
 		if !a.acknowledged.IsZero() && a.acknowledged.Before(began) && !n.dead && a.removed.IsZero() {
 			a.removed = time.Now()
+			a.aside = first[a] && !n.unsettled[h.drop].IsZero() && n.unsettled[h.drop].Before(began)
 		}
+	}
+}
+
+// settle begins an import, or ends it.
+func (n *client) settle(h *holding) {
+	if n.dice.n(8) > 0 {
+		return
+	}
+	settled := n.dice.n(2) == 0
+	if settled {
+		n.mu.Lock()
+		delete(n.unsettled, h.drop)
+		n.mu.Unlock()
+	}
+	err := h.m.(maildrop.Importer).Settle(n.Context(), settled)
+	n.alone(h)
+	n.goesOn()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err == nil && !settled && !n.dead {
+		n.unsettled[h.drop] = time.Now()
 	}
 }
 
@@ -249,6 +274,15 @@ func (w *world) audit() {
 				w.Errorf("%s of %s: %d octets, error %v, want %d", msg.UID, drop, len(text), err, msg.Size)
 			}
 			w.account(drop, msg.UID, text)
+		}
+		kept, err := m.(maildrop.Aside).Kept(w.Context())
+		for _, a := range w.books {
+			if a.drop == drop && a.aside && !slices.Contains(kept, a.uid) {
+				w.Errorf("%s of %s was removed in the middle of an import, and is not kept aside (%v)", a.uid, drop, err)
+			}
+		}
+		if err := m.(maildrop.Importer).Settle(w.Context(), true); err != nil {
+			w.Error(err)
 		}
 		m.Close()
 	}

@@ -28,7 +28,7 @@ type lease struct {
 	ended bool
 	until atomic.Pointer[time.Time] // held until then; others may look at it
 
-	unsettled atomic.Bool // an import has not ended, as the last announcement found
+	unsettled atomic.Pointer[[]string] // keys that say that an import has not ended, as the last announcement found them
 }
 
 func (s *Store) newLease(p place) *lease {
@@ -75,7 +75,7 @@ func (l *lease) announce(ctx context.Context, part string) (*listing, error) {
 	if err == nil {
 		l.nonce = mine
 		l.until.Store(&until)
-		l.unsettled.Store(found.unsettled)
+		l.unsettled.Store(&found.unsettled)
 		if l.late() {
 			l.nonce, err = old, temporary("lock of "+l.name, errors.New("the store took longer than the lease lasts"))
 		}

@@ -23,7 +23,7 @@ type listing struct {
 	etag    string             // of the generation
 	invalid string             // a key below m/ that is none of a message
 
-	unsettled bool // an import has not ended
+	unsettled []string // keys that say that an import has not ended
 }
 
 // lock is somebody's session lock. Its age is by the store's clock.
@@ -95,8 +95,8 @@ func (l *listing) add(key string, e *Entry, date time.Time, aside map[string]mar
 		l.all = append(l.all, m)
 	case strings.HasPrefix(key, notes):
 		l.notes = append(l.notes, key[len(notes):])
-	case key == unsettled:
-		l.unsettled = true
+	case strings.HasPrefix(key, unsettled):
+		l.unsettled = append(l.unsettled, key)
 	case strings.HasPrefix(key, locks):
 		l.locks = append(l.locks, lock{key[len(locks):], date.Sub(e.Modified)})
 	case strings.HasPrefix(key, markers):

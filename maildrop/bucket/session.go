@@ -20,8 +20,9 @@ type session struct {
 	list   []maildrop.Message
 	closed bool
 
-	changed bool              // messages were taken in since the generation was changed
-	hidden  map[string]string // by UID the markers of messages that are aside, as Relist found them
+	importing string            // the key that says so, of those of lease.unsettled
+	changed   bool              // messages were taken in since the generation was changed
+	hidden    map[string]string // by UID the markers of messages that are aside, as Relist found them
 }
 
 // Open implements maildrop.Store. A maildrop to which nothing was delivered
@@ -147,7 +148,7 @@ func (s *session) Remove(ctx context.Context, marked []int) error {
 	if err := s.confirm(ctx); err != nil {
 		return err
 	}
-	if s.lease.unsettled.Load() {
+	if !s.lease.settled() {
 		return s.SetAside(ctx, marked, 0)
 	}
 	keys, err := s.keys(marked)

@@ -3,38 +3,54 @@ package bucket
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
-// unsettled is an object that is there from the first message of an import to
-// its end, also where that was broken off. Its key is among the locks: whoever
-// takes the lock lists these.
-const unsettled = locks + "unsettled"
+// unsettled is what the key of an object begins with that is there from the
+// first message of an import to its end, also where that was broken off. It is
+// among the locks: whoever takes the lock lists these. Each has another name,
+// so that a request to remove one that is still on its way does no harm.
+const unsettled = locks + "unsettled."
 
 // Settle implements maildrop.Importer.
-func (s *session) Settle(ctx context.Context, settled bool) (err error) {
+func (s *session) Settle(ctx context.Context, settled bool) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	if err := s.confirm(ctx); err != nil || s.lease.unsettled.Load() != settled {
+	if err := s.confirm(ctx); err != nil {
 		return err
 	}
-	if settled {
-		err = s.store.remove(ctx, s.place, []string{unsettled}, func() error { return s.confirm(ctx) })
-	} else {
-		err = s.store.put(ctx, s.place, unsettled, nil)
+	known := *s.lease.unsettled.Load()
+	if settled && len(known) > 0 {
+		if err := s.store.remove(ctx, s.place, known, func() error { return s.confirm(ctx) }); err != nil {
+			return err
+		}
+		// The lock may have been taken again, and others found.
+		left := slices.DeleteFunc(slices.Clone(*s.lease.unsettled.Load()), func(key string) bool { return slices.Contains(known, key) })
+		s.lease.unsettled.Store(&left)
 	}
-	if err == nil {
-		s.lease.unsettled.Store(!settled)
+	if settled || slices.Contains(known, s.importing) {
+		return nil
 	}
-	return err
+	mine := unsettled + nonce()
+	if err := s.store.put(ctx, s.place, mine, nil); err != nil {
+		return err
+	}
+	s.importing = mine
+	known = append(slices.Clip(known), mine)
+	s.lease.unsettled.Store(&known)
+	return nil
 }
+
+// settled tells whether no import was broken off, or is under way.
+func (l *lease) settled() bool { return len(*l.unsettled.Load()) == 0 }
 
 // confirmSettled is confirm for a removal that nothing brings back.
 func (s *session) confirmSettled(ctx context.Context) error {
 	if err := s.confirm(ctx); err != nil {
 		return err
 	}
-	if s.lease.unsettled.Load() {
+	if !s.lease.settled() {
 		return temporary("messages of "+s.name+" not removed", errors.New("they are being moved: another attempt keeps them aside"))
 	}
 	return nil

@@ -94,9 +94,11 @@ type world struct {
 	mu    sync.Mutex // for all below; nothing waits under it
 	made  int
 	books map[string]*account // by maildrop and UID
-	open  []*holding
-	tally tally
-	calm  bool // no more faults
+
+	unsettled map[string]time.Time // by maildrop: since when each removal must leave a trace
+	open      []*holding
+	tally     tally
+	calm      bool // no more faults
 }
 
 // dice is a source of chance. Each goroutine has one of its own, and those of
@@ -134,6 +136,7 @@ type account struct {
 	acknowledged       time.Time // zero: not yet, or never
 	asked              bool      // a client asked for its removal
 	removed            time.Time // when the removal of it, asked for once it was acknowledged, was answered
+	aside              bool      // it must be kept aside then
 }
 
 // holding is a session that is open.
@@ -157,7 +160,7 @@ type node struct {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{T: t, objects: &buckettest.Store{}, seed: seed, books: make(map[string]*account)}
+	w := &world{T: t, objects: &buckettest.Store{}, seed: seed, books: make(map[string]*account), unsettled: make(map[string]time.Time)}
 	d := w.dice()
 	w.economy = d.n(3) == 0
 	for i := range 1 + d.n(2) {
