@@ -300,7 +300,7 @@ func (b *moveBed) sum(of func(u *moveUser) int) (n int) {
 }
 
 func (b *moveBed) summary() string {
-	return fmt.Sprintf("%d runs of move, %d killed, %d stood still; %d messages, %d deleted, %d sessions, %d logins found the maildrop in use",
-		b.runs, b.kills, b.stops, b.sum(func(u *moveUser) int { return len(u.byName) }),
-		b.sum(func(u *moveUser) int { return len(u.deleted) }), b.sum(func(u *moveUser) int { return u.sessions }), b.sum(func(u *moveUser) int { return u.busy }))
+	return fmt.Sprintf("%d runs of move, %d killed, %d stood still; %d messages, %d deleted; %d sessions, %d without an answer to QUIT, %d logins found the maildrop in use",
+		b.runs, b.kills, b.stops, b.sum(func(u *moveUser) int { return len(u.byName) }), b.sum(func(u *moveUser) int { return len(u.deleted) }),
+		b.sum(func(u *moveUser) int { return u.sessions }), b.sum(func(u *moveUser) int { return u.refused }), b.sum(func(u *moveUser) int { return u.busy }))
 }
