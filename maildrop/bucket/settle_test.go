@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,5 +136,55 @@ func TestSettleFaults(t *testing.T) {
 			t.Errorf("kept aside is %q, %v", kept, err)
 		}
 		return calls
+	})
+}
+
+// TestSettleMeanwhile: a session whose lease ends between two tries of a
+// request, while another begins an import, removes nothing without a trace, and
+// does not end what it does not know.
+func TestSettleMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, bucket.Options{})
+		uids := b.fill(3)
+		slow := func() {
+			var slow, over atomic.Bool
+			b.begin(func(_ int, c buckettest.Call) buckettest.Fault {
+				switch {
+				case over.Load():
+					return buckettest.None
+				case slow.Load(): // the lock is not renewed meanwhile
+					return buckettest.Unavailable
+				case c.Op != "delete":
+					return buckettest.None
+				}
+				slow.Store(true)
+				b.pass()
+				b.settle(false)
+				over.Store(true)
+				return buckettest.Unavailable
+			})
+		}
+		m := b.open(b.Store)
+		slow()
+		if err := m.Remove(t.Context(), []int{0}); err == nil {
+			t.Error("messages are removed in the middle of an import")
+		}
+		if err := m.Remove(t.Context(), []int{0}); err != nil {
+			t.Errorf("once more: %v", err)
+		}
+		slow()
+		if err := m.(maildrop.Importer).Settle(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Remove(t.Context(), []int{1}); err != nil {
+			t.Error(err)
+		}
+		b.end()
+		m.Close()
+		kept := b.kept()
+		slices.Sort(kept)
+		if !slices.Equal(kept, uids[:2]) {
+			t.Errorf("%q are kept aside, want %q", kept, uids[:2])
+		}
 	})
 }
