@@ -231,3 +231,16 @@ func TestOptions(t *testing.T) {
 		t.Error("Deliver after Close succeeds")
 	}
 }
+
+func FuzzParseKey(f *testing.F) {
+	const uid = "01HF0000000000000000000000"
+	for _, key := range []string{"m/" + uid + ".1.0123abcd", "m/" + uid + ".1.0123abcd.r5.uWA.z.s", "m/" + uid + ".1.0123abcd.uWA"} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		uid, _, ok := bucket.ParseKey(key)
+		if ok && (len(uid) < 1 || len(uid) > 70) {
+			t.Errorf("%q has the unique-id %q", key, uid)
+		}
+	})
+}
