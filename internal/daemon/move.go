@@ -103,11 +103,7 @@ func shares(path string) bool {
 
 // claim notes the Maildir of a maildrop. The error says whose it is already.
 func (m *Move) claim(name string) error {
-	local, domain := name, ""
-	if at := strings.LastIndexByte(name, '@'); at >= 0 {
-		local, domain = name[:at], name[at+1:]
-	}
-	path := strings.NewReplacer("{user}", name, "{local}", local, "{domain}", domain).Replace(m.path)
+	path := MaildirOf(m.path, name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if other, taken := m.paths[path]; taken && other != name {
@@ -115,6 +111,15 @@ func (m *Move) claim(name string) error {
 	}
 	m.paths[path] = name
 	return nil
+}
+
+// Maildrop gives the name of a user's maildrop: the user's own where no source
+// of users knows another.
+func (m *Move) Maildrop(ctx context.Context, user string) string {
+	if u, err := m.users.Recipient(ctx, user); err == nil && u != nil {
+		return u.Maildrop
+	}
+	return user
 }
 
 // ErrNoMaildrop says that there is nothing of that name.
