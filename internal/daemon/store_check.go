@@ -162,7 +162,10 @@ func reach(ctx context.Context, opts *bucket.Options, e *s3.Engine, patience tim
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	_, err := e.List(limited, bucket.Buckets(opts.Bucket, opts.Buckets)[0], "poplin-check/", "", 1)
-	if errors.As(err, new(*net.OpError)) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("there is no reply within %v: %w", patience, err)
+	}
+	if errors.As(err, new(*net.OpError)) {
 		return err
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/poplin-mail/poplin/maildrop/bucket"
 	"github.com/poplin-mail/poplin/maildrop/bucket/buckettest"
+	"github.com/poplin-mail/poplin/maildrop/bucket/s3"
 )
 
 // TestPatience: a server that starts waits for a store that is down, and for
@@ -104,5 +105,22 @@ func TestFirstFinding(t *testing.T) {
 	found, err := CheckBucket(t.Context(), cfg)
 	if err != nil || len(found) != 2 || found[0].Err != nil || !strings.Contains(found[1].Err.Error(), "bucket mail-00: ") || !strings.HasSuffix(found[1].Err.Error(), "`poplin bucket init` makes them") {
 		t.Errorf("without buckets: %+v, %v", found, err)
+	}
+}
+
+// TestSilence is said in words, and passes.
+func TestSilence(t *testing.T) {
+	cfg, objects := inBucket(t, "mail-00", "mail-01")
+	objects.Answer(func(_ http.ResponseWriter, r *http.Request) bool {
+		<-r.Context().Done()
+		return true
+	})
+	c, err := newStoreCheck(cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if err := reach(t.Context(), &c.opts, c.engines[0], 10*time.Millisecond); !s3.Down(err) || !strings.HasPrefix(err.Error(), "there is no reply within 10ms: s3: ") {
+		t.Errorf("of a store that is silent it says %v", err)
 	}
 }

@@ -352,6 +352,13 @@ func (e *Engine) explain(err error) error {
 	case r.StatusCode == http.StatusForbidden || r.StatusCode == http.StatusUnauthorized:
 		return fmt.Errorf("s3: %s: %.*s: %w", r.Code, maxErrorText, r.Message, bucket.ErrDenied)
 	}
+	var request *url.Error
+	if errors.As(err, &request) {
+		// Of a URL only the host says where it failed; who asks knows the rest.
+		if u, failed := url.Parse(request.URL); failed == nil {
+			return fmt.Errorf("s3: %s: %w", u.Host, request.Err)
+		}
+	}
 	return fmt.Errorf("s3: %w", err)
 }
 

@@ -232,6 +232,9 @@ func TestDown(t *testing.T) {
 		if (err == nil) != (what == "nothing is wrong") || Down(err) != c.down {
 			t.Errorf("%s: %v, down is %v", what, err, Down(err))
 		}
+		if host := strings.TrimPrefix(c.url, "http://"); what == "refused" && !strings.HasPrefix(err.Error(), "s3: "+host+": dial ") {
+			t.Errorf("%s: %v does not begin with the host alone", what, err)
+		}
 	}
 }
 
