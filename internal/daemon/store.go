@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/config"
@@ -148,6 +149,8 @@ func advice(err error) string {
 	switch {
 	case errors.Is(err, bucket.ErrNoBucket):
 		return "`poplin bucket init` makes them"
+	case errors.Is(err, bucket.ErrDenied) && strings.Contains(err.Error(), "RequestTimeTooSkewed"):
+		return "the clock of this machine, or the store's, is wrong"
 	case errors.Is(err, bucket.ErrDenied):
 		return "access_key and secret_key, or what stands in their place, must be those that the store gave, and may list, read, write and delete"
 	case errors.As(err, new(*tls.CertificateVerificationError)):

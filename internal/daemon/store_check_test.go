@@ -101,6 +101,13 @@ func TestFirstFinding(t *testing.T) {
 			t.Errorf("%d: MakeBuckets says %v", status, err)
 		}
 	}
+	objects.Answer(func(w http.ResponseWriter, _ *http.Request) bool {
+		buckettest.Failure(w, http.StatusForbidden, "RequestTimeTooSkewed")
+		return true
+	})
+	if found, _ := CheckBucket(t.Context(), cfg); len(found) != 1 || !strings.Contains(found[0].Err.Error(), "the clock of this machine") {
+		t.Errorf("with a clock that is wrong: %+v", found)
+	}
 	objects.Answer(nil)
 	found, err := CheckBucket(t.Context(), cfg)
 	if err != nil || len(found) != 2 || found[0].Err != nil || !strings.Contains(found[1].Err.Error(), "bucket mail-00: ") || !strings.HasSuffix(found[1].Err.Error(), "`poplin bucket init` makes them") {
