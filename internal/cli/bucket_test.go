@@ -2,9 +2,11 @@ package cli
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/poplin-mail/poplin/maildrop/bucket/buckettest"
@@ -20,7 +22,16 @@ func TestBucketCommands(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	runs(t, 1, "FAILED all buckets are there: bucket mail-00: ", "bucket", "check", "--config", file)
+	objects.Answer(func(w http.ResponseWriter, _ *http.Request) bool {
+		buckettest.Failure(w, http.StatusForbidden, "InvalidAccessKeyId")
+		return true
+	})
+	if out, _ := printed(t, 1, "bucket", "check", "--config", file); !strings.HasPrefix(out, "FAILED the store answers, and takes the credentials: ") ||
+		!strings.Contains(out, "InvalidAccessKeyId") || !strings.HasSuffix(out, " and may list, read, write and delete\n") || strings.Count(out, "\n") != 1 {
+		t.Errorf("with wrong credentials: %s", out)
+	}
+	objects.Answer(nil)
+	runs(t, 1, "ok     the store answers, and takes the credentials\nFAILED all buckets are there: bucket mail-00: ", "bucket", "check", "--config", file)
 	runs(t, 1, ": `poplin bucket init` makes them\n", "bucket", "check", "--config", file)
 	runs(t, 0, "mail-00: made\nmail-01: made\n", "bucket", "init", "--config", file)
 	runs(t, 0, `"made": false`, "bucket", "init", "--json", "--config", file)

@@ -28,7 +28,7 @@ func (deliverCmd) Help() string {
 	return `The message on standard input is stored in the user's maildrop. When the exit code is 0
 it survives the loss of power. A line "From " before the message is left out. Addresses,
 aliases and quotas are as for LMTP. Started as root it becomes the user of the
-configuration first.
+configuration first; where that names none, it stores nothing in somebody else's Maildir.
 
 Exit codes, as MTAs know them from sysexits.h: 0 stored, 67 no such user, 77 over quota
 (where quota.over is "permanent") or larger than lmtp.max_message, 75 anything else: try
@@ -82,6 +82,9 @@ func (c *deliverCmd) deliver(ctx context.Context, t *terminal) error {
 	if errors.Is(err, delivery.ErrNoUser) {
 		return &exitError{exitNoUser, fmt.Errorf("%s: %w", c.User, err)}
 	} else if err != nil {
+		return err
+	}
+	if err := notRootsMaildir(cfg, deliverCommand, to.Maildrop()); err != nil {
 		return err
 	}
 	in := bufio.NewReaderSize(t.in, 64<<10)

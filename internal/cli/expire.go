@@ -38,7 +38,7 @@ func (c *expireCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	if cfg.Maildrops.Store == config.Maildir {
-		if err := notRoots(cfg, "expire"); err != nil {
+		if err := notRoots(cfg, "expire", c.Maildrops...); err != nil {
 			return err
 		}
 	}
@@ -54,6 +54,11 @@ func (c *expireCmd) Run(ctx context.Context, t *terminal) error {
 	if len(names) == 0 {
 		if names, err = e.Names(ctx); err != nil {
 			return err
+		}
+		if cfg.Maildrops.Store == config.Maildir && len(names) > 0 {
+			if err := notRoots(cfg, "expire", names[0]); err != nil {
+				return err
+			}
 		}
 	}
 	verb := "removed"

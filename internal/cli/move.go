@@ -126,9 +126,28 @@ func (c *moveCmd) Run(ctx context.Context, t *terminal) error {
 		}
 	}
 	users = once(users)
+	if err := c.notRoots(ctx, cfg, m, users); err != nil {
+		return err
+	}
 	show := newMoveReport(c, t, len(users))
 	c.each(ctx, users, do, show)
 	return show.finish(cfg.Maildrops.Store == c.From)
+}
+
+// notRoots looks whose the Maildirs are that are moved. Their names are known
+// only now: users are asked for where root stays root, and not otherwise.
+func (c *moveCmd) notRoots(ctx context.Context, cfg *config.Config, m *daemon.Move, users []string) error {
+	if !staysRoot(cfg) || len(users) == 0 {
+		return nil
+	}
+	if c.All {
+		return notRoots(cfg, "move", users[0])
+	}
+	names := make([]string, len(users))
+	for i, user := range users {
+		names[i] = m.Maildrop(ctx, user)
+	}
+	return notRoots(cfg, "move", names...)
 }
 
 // empties tells whether the source is to be emptied.

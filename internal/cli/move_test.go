@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -273,6 +274,27 @@ func (b *moveBed) spoil(in, key string) {
 	}
 	if err != nil {
 		b.Fatal(err)
+	}
+}
+
+// TestMoveWithoutBuckets: one error, before any maildrop, which says what to do.
+func TestMoveWithoutBuckets(t *testing.T) {
+	b := newMoveBed(t)
+	b.objects.Answer(func(w http.ResponseWriter, r *http.Request) bool {
+		missing := strings.HasPrefix(r.URL.Path, "/mail-01")
+		if missing {
+			buckettest.Failure(w, http.StatusNotFound, "NoSuchBucket")
+		}
+		return missing
+	})
+	for _, args := range [][]string{{"maildir", "bucket", "--all"}, {"maildir", "bucket", "--all", "--dry-run"}, {"bucket", "maildir", "Anna", "bert", "--dry-run"}} {
+		out, errs := b.poplin(exitFailure, args[0], args[1], args[2:]...)
+		if out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "bucket mail-01: ") || !strings.HasSuffix(errs, "(`poplin bucket init` makes them)\n") {
+			t.Errorf("%q: %s%s", args, out, errs)
+		}
+	}
+	for _, key := range b.objects.Objects.Store.Keys("mail-00", "") {
+		t.Errorf("%s was written", key)
 	}
 }
 

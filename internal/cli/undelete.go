@@ -64,11 +64,6 @@ func (c *undeleteCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	if cfg.Maildrops.Store == config.Maildir {
-		if err := notRoots(cfg, "undelete"); err != nil {
-			return err
-		}
-	}
 	if err := becomeUser(cfg); err != nil {
 		return err
 	}
@@ -79,6 +74,11 @@ func (c *undeleteCmd) Run(ctx context.Context, t *terminal) error {
 	name, err := c.maildrop(cfg)
 	if err != nil {
 		return err
+	}
+	if cfg.Maildrops.Store == config.Maildir {
+		if err := notRoots(cfg, "undelete", name); err != nil {
+			return err
+		}
 	}
 	var since time.Time
 	if c.Since > 0 {

@@ -22,14 +22,54 @@ import (
 // isRoot reports whether this process may give files away.
 func isRoot() bool { return os.Geteuid() == 0 }
 
+// staysRoot reports whether a command is going to be root in the Maildirs: the
+// configuration names no user to become.
+func staysRoot(cfg *config.Config) bool { return cfg.User == "" && isRoot() }
+
 // notRoots refuses to be root in Maildirs that are somebody else's, where the
 // configuration names no user to become: locks and indexes that root makes
-// there would keep their owner out.
-func notRoots(cfg *config.Config, command string) error {
-	if cfg.User != "" || !isRoot() {
+// there would keep their owner out. The folder above all Maildirs says whose
+// they are, or where that is root's, as /home is, those of the maildrops that
+// are named. Who takes all maildrops names the first: they are made alike, and
+// what a look costs must not grow with their number.
+func notRoots(cfg *config.Config, command string, maildrops ...string) error {
+	if !staysRoot(cfg) {
 		return nil
 	}
-	path := daemon.AboveMaildirs(cfg.Maildrops.Path)
+	err := notOthers(daemon.AboveMaildirs(cfg.Maildrops.Path), command)
+	for _, name := range maildrops {
+		if err != nil {
+			break
+		}
+		err = notOthers(lowest(daemon.MaildirOf(cfg.Maildrops.Path, name)), command)
+	}
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
+}
+
+// notRootsMaildir is notRoots for mail that comes in for one maildrop. Its own
+// Maildir alone counts: one of root's may stand anywhere, as it does in
+// containers in which everybody is root.
+func notRootsMaildir(cfg *config.Config, command, name string) error {
+	if !staysRoot(cfg) || cfg.Maildrops.Store != config.Maildir {
+		return nil
+	}
+	return notOthers(lowest(daemon.MaildirOf(cfg.Maildrops.Path, name)), command)
+}
+
+// lowest gives the path, or of what is missing of it the folder in which it
+// would be made.
+func lowest(path string) string {
+	for !exists(path) && path != filepath.Dir(path) {
+		path = filepath.Dir(path)
+	}
+	return path
+}
+
+// notOthers says how to run a command where a folder is not root's.
+func notOthers(path, command string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil // the store says what is wrong
@@ -44,7 +84,7 @@ func notRoots(cfg *config.Config, command string) error {
 	if u, err := user.LookupId(id); err == nil {
 		owner, as = u.Username, "runuser -u "+u.Username
 	}
-	return &exitError{exitUsage, fmt.Errorf("%[1]s belongs to %[2]s, and this is root: run it as %[2]s: %[3]s -- poplin %[4]s ..., or set user in the configuration", path, owner, as, command)}
+	return fmt.Errorf("%[1]s belongs to %[2]s, and this is root: run it as %[2]s: %[3]s -- poplin %[4]s ..., or set user in the configuration", path, owner, as, command)
 }
 
 // serverIDs gives user and group of the server. ok is false where nothing is

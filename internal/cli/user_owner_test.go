@@ -132,6 +132,80 @@ func TestRootMakesNothingInMaildirs(t *testing.T) {
 	runs(t, exitOK, "", "expire", "--config", b.file)
 }
 
+// TestRootLooksAtNamedMaildirs: where all stand in a folder of root's, as in
+// /home, the Maildirs themselves say whose they are, by the name that the
+// source of users has.
+func TestRootLooksAtNamedMaildirs(t *testing.T) {
+	b := newMoveBed(t)
+	mail := filepath.Join(b.dir, "mail")
+	b.chown(filepath.Join(mail, "Anna"), 65534)
+	before := tree(t, mail)
+	for _, args := range [][]string{
+		{"move", "--from", "maildir", "--to", "bucket", "--all"}, {"move", "--from", "maildir", "--to", "bucket", "--dry-run", "bert", "anna"},
+		{"move", "--from", "bucket", "--to", "maildir", "anna"}, {"expire"}, {"expire", "bert", "Anna"}, {"undelete", "anna"},
+	} {
+		code, want := exitOK, ""
+		if isRoot() {
+			code, want = exitUsage, mail+"/Anna belongs to nobody, and this is root: run it as nobody: runuser -u nobody -- poplin "+args[0]+" ..."
+		}
+		if _, errs := printed(t, code, append([]string{args[0], "--config", b.file}, args[1:]...)...); !strings.Contains(errs, want) {
+			t.Errorf("%q: %s", args, errs)
+		}
+	}
+	if after := tree(t, mail); isRoot() && !slices.Equal(before, after) {
+		t.Errorf("there was %q, and is %q", before, after)
+	}
+	runs(t, exitOK, "", "expire", "--config", b.file, "bert")
+	runs(t, exitOK, "", "move", "--config", b.file, "--from", "maildir", "--to", "bucket", "bert")
+}
+
+// TestRootDelivers into its own Maildirs, wherever they stand, and into those
+// of nobody else. The MTA is to try again when that is mended.
+func TestRootDelivers(t *testing.T) {
+	b := newMoveBed(t)
+	mail := filepath.Join(b.dir, "mail")
+	b.chown(mail, 65534)
+	b.chown(filepath.Join(mail, "Anna"), 65534)
+	before := tree(t, mail)
+	stopped := exitOK
+	if isRoot() {
+		stopped = exitTryAgain
+	}
+	for _, create := range []string{"", "create = true\n"} {
+		config, err := os.ReadFile(b.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.write("poplin.toml", strings.Replace(string(config), "[maildrops]\n", "[maildrops]\n"+create, 1))
+		user, path := "anna", mail+"/Anna"
+		if create != "" {
+			user, path = "carl", mail // it would be made
+		}
+		_, errs := printed(t, stopped, "deliver", "--config", b.file, user)
+		if isRoot() && !strings.Contains(errs, path+" belongs to nobody, and this is root: run it as nobody: runuser -u nobody -- poplin deliver ...") {
+			t.Errorf("%s: %s", user, errs)
+		}
+	}
+	if after := tree(t, mail); isRoot() && !slices.Equal(before, after) {
+		t.Errorf("there was %q, and is %q", before, after)
+	}
+	runs(t, exitOK, "", "deliver", "--config", b.file, "bert")
+	if all := b.uids(b.maildirs, "bert"); len(all) != 1 {
+		t.Errorf("in root's own Maildir there are %d messages", len(all))
+	}
+}
+
+// chown gives a folder away, where that can be done.
+func (b *moveBed) chown(path string, uid int) {
+	b.Helper()
+	if !isRoot() {
+		return
+	}
+	if err := os.Chown(path, uid, 65534); err != nil {
+		b.Fatal(err)
+	}
+}
+
 // tree gives all that is below a folder.
 func tree(t *testing.T, dir string) (paths []string) {
 	t.Helper()

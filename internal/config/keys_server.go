@@ -24,7 +24,7 @@ var serverKeys = []key{
 		doc: "Addresses to listen on, \"host:port\" or \":port\" for all addresses. [] for none."},
 
 	{name: "proxy.trusted", field: func(c *Config) any { return &c.Proxy.Trusted }, check: network,
-		doc: "Networks of balancers. A connection from there must begin with a PROXY header, and counts as one of the address in it; from anywhere else such a header is refused."},
+		doc: "Networks of balancers. A connection from there must begin with a PROXY header, and counts as one of the address in it; from anywhere else such a header is refused. This holds for [pop3] and [pop3s]: LMTP and the console take no header, and a balancer before them must send none."},
 
 	{name: "console.listen", field: func(c *Config) any { return &c.Console.Listen }, check: address,
 		doc: "Addresses to listen on. [] for none."},

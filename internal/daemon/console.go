@@ -94,6 +94,16 @@ func AboveMaildirs(path string) string {
 	return filepath.Dir(common + "x")
 }
 
+// MaildirOf gives the Maildir of a maildrop, by the path of the configuration.
+// It is for looking at: the store alone says which names are good.
+func MaildirOf(path, name string) string {
+	local, domain := name, ""
+	if at := strings.LastIndexByte(name, '@'); at >= 0 {
+		local, domain = name[:at], name[at+1:]
+	}
+	return strings.NewReplacer("{user}", name, "{local}", local, "{domain}", domain).Replace(path)
+}
+
 // expiries gives the ends of the certificates in use.
 func (d *Daemon) expiries() map[string]time.Time {
 	ends := map[string]time.Time{}

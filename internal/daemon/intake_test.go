@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bufio"
 	"net"
 	"path/filepath"
 	"strings"
@@ -54,4 +55,34 @@ func TestNoMaildirForEverybody(t *testing.T) {
 	if cfg.Users.Source = []string{config.PAM}; guesses(cfg) == "" {
 		t.Error("PAM does not guess")
 	}
+}
+
+// TestLMTPTakesNoHeader: proxy.trusted is for POP3 alone, as its documentation
+// says. A header would be a wrong command.
+func TestLMTPTakesNoHeader(t *testing.T) {
+	cfg := newConfig(t)
+	cfg.LMTP.Listen = []string{"127.0.0.1:0"}
+	cfg.Proxy.Trusted = []string{"127.0.0.0/8"}
+	d, _ := start(t, cfg)
+	for _, a := range d.Addrs() {
+		if a.Protocol != "lmtp" {
+			continue
+		}
+		c, err := net.Dial("tcp", a.Addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		in := bufio.NewReader(c)
+		for _, want := range []string{"220 ", "501 "} {
+			if line, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(line, want) {
+				t.Errorf("a balancer gets %q, %v, want %s", line, err, want)
+			}
+			if _, err := c.Write([]byte("PROXY TCP4 192.0.2.1 192.0.2.2 1 24\r\n")); err != nil {
+				t.Error(err)
+			}
+		}
+		return
+	}
+	t.Errorf("LMTP is not among %v", d.Addrs())
 }

@@ -36,7 +36,8 @@ type mover interface {
 
 // NewMove makes a Move for a command. It sets opts.Live, as the source is live
 // where it is the store that the configuration names, and opts.Shared. An
-// object store is tried out first, but for a dry run.
+// object store is tried out first, and for a dry run only looked at: that
+// writes nothing that stays.
 func NewMove(ctx context.Context, cfg *config.Config, from, to string, opts move.Options, logger *slog.Logger) (*Move, error) {
 	opts.Live = cfg.Maildrops.Store == from
 	opts.Shared = to == config.Maildir && shares(cfg.Maildrops.Path)
@@ -44,8 +45,10 @@ func NewMove(ctx context.Context, cfg *config.Config, from, to string, opts move
 	var stores [2]maildrop.Store
 	for i, name := range []string{from, to} {
 		own, err := cfg.WithStore(name)
-		if err == nil && !opts.DryRun {
-			err = CheckStore(ctx, own, logger)
+		if err == nil && opts.DryRun {
+			err = LookAtStore(ctx, own)
+		} else if err == nil {
+			err = TryStore(ctx, own, logger)
 		}
 		if err == nil {
 			own.Maildrops.Create = i == 1 && !opts.DryRun // a source that is missing is no empty one
@@ -100,11 +103,7 @@ func shares(path string) bool {
 
 // claim notes the Maildir of a maildrop. The error says whose it is already.
 func (m *Move) claim(name string) error {
-	local, domain := name, ""
-	if at := strings.LastIndexByte(name, '@'); at >= 0 {
-		local, domain = name[:at], name[at+1:]
-	}
-	path := strings.NewReplacer("{user}", name, "{local}", local, "{domain}", domain).Replace(m.path)
+	path := MaildirOf(m.path, name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if other, taken := m.paths[path]; taken && other != name {
@@ -112,6 +111,15 @@ func (m *Move) claim(name string) error {
 	}
 	m.paths[path] = name
 	return nil
+}
+
+// Maildrop gives the name of a user's maildrop: the user's own where no source
+// of users knows another.
+func (m *Move) Maildrop(ctx context.Context, user string) string {
+	if u, err := m.users.Recipient(ctx, user); err == nil && u != nil {
+		return u.Maildrop
+	}
+	return user
 }
 
 // ErrNoMaildrop says that there is nothing of that name.

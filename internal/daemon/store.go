@@ -2,10 +2,11 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"strings"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/config"
@@ -142,8 +143,31 @@ func noBucket(cfg *config.Config) error {
 	return fmt.Errorf("maildrops.store is %q, and [maildrops.bucket] has no endpoints: set that, and the keys beside it", cfg.Maildrops.Store)
 }
 
-// howToMake is said where buckets are missing.
-const howToMake = "`poplin bucket init` makes them"
+// advice says what to do about an error of an object store. Empty: the error
+// says all that is known.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, bucket.ErrNoBucket):
+		return "`poplin bucket init` makes them"
+	case errors.Is(err, bucket.ErrDenied) && strings.Contains(err.Error(), "RequestTimeTooSkewed"):
+		return "the clock of this machine, or the store's, is wrong"
+	case errors.Is(err, bucket.ErrDenied):
+		return "access_key and secret_key, or what stands in their place, must be those that the store gave, and may list, read, write and delete"
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "where the store's certificate is not from a public authority, ca_file names the one that it is from"
+	case s3.Down(err):
+		return "see whether endpoints has the address of the store, and whether it runs"
+	}
+	return ""
+}
+
+// advised is an error with the advice about it.
+func advised(err error) error {
+	if text := advice(err); text != "" {
+		return fmt.Errorf("%w: %s", err, text)
+	}
+	return err
+}
 
 // CheckBucket tries out whether the object store may be used for maildrops.
 func CheckBucket(ctx context.Context, cfg *config.Config) ([]bucket.Finding, error) {
@@ -161,65 +185,9 @@ func CheckBucket(ctx context.Context, cfg *config.Config) ([]bucket.Finding, err
 	}
 	found := bucket.Check(ctx, opts, all...)
 	for i := range found {
-		if s3.NoBucket(found[i].Err) {
-			found[i].Err = fmt.Errorf("%w: %s", found[i].Err, howToMake)
-		}
+		found[i].Err = advised(found[i].Err)
 	}
 	return found, nil
-}
-
-// CheckStore is for a server that starts: the error says why it must not keep
-// maildrops in the store of the configuration. Mail goes through the first
-// endpoint; one of the others that cannot be reached is logged and left out. A
-// nil logger discards.
-func CheckStore(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
-	if cfg.Maildrops.Store != config.Bucket {
-		return nil
-	}
-	opts, engines, err := openBucket(cfg)
-	if err != nil {
-		return err
-	}
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
-	var all []bucket.Engine
-	for i, e := range engines {
-		defer e.Close()
-		if i > 0 {
-			if err := reach(ctx, &opts, e); err != nil {
-				logger.Warn("endpoint of the object store cannot be reached, and was not tried out", "endpoint", cfg.Maildrops.Bucket.Endpoints[i], "error", err)
-				continue
-			}
-		}
-		all = append(all, e)
-	}
-	for _, f := range bucket.Check(ctx, opts, all...) {
-		if f.Err != nil {
-			more := "`poplin bucket check` says more"
-			if s3.NoBucket(f.Err) {
-				more = howToMake
-			}
-			return fmt.Errorf("maildrops.bucket: the store cannot be used: it is not so that %s: %w (%s)", f.What, f.Err, more)
-		}
-	}
-	return nil
-}
-
-// reachTime is how long an endpoint is waited for that mail does not go
-// through.
-const reachTime = 5 * time.Second
-
-// reach says why an endpoint cannot be reached. Nil: it answers, whatever the
-// answer is.
-func reach(ctx context.Context, opts *bucket.Options, e *s3.Engine) error {
-	limited, cancel := context.WithTimeout(ctx, reachTime)
-	defer cancel()
-	_, err := e.List(limited, bucket.Buckets(opts.Bucket, opts.Buckets)[0], "poplin-check/", "", 1)
-	if errors.As(err, new(*net.OpError)) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return nil
 }
 
 // Made is a bucket of the configuration.
@@ -243,7 +211,7 @@ func MakeBuckets(ctx context.Context, cfg *config.Config) ([]Made, error) {
 	for _, name := range bucket.Buckets(opts.Bucket, opts.Buckets) {
 		made, err := engines[0].Make(ctx, name)
 		if err != nil {
-			return all, fmt.Errorf("bucket %s: %w", name, err)
+			return all, fmt.Errorf("bucket %s: %w", name, advised(err))
 		}
 		all = append(all, Made{name, made})
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -176,7 +177,7 @@ func TestBucketEndpointDown(t *testing.T) {
 		t.Errorf("CheckBucket does not say that the second is down: %+v, %v", found, err)
 	}
 	cfg.Maildrops.Bucket.Endpoints = []string{down.URL, good}
-	if err := CheckStore(t.Context(), cfg, logger); err == nil {
-		t.Error("a server starts though its endpoint is down")
+	if err := TryStore(t.Context(), cfg, logger); !errors.As(err, new(passing)) || !strings.Contains(err.Error(), "the store answers: ") || !strings.Contains(err.Error(), "see whether endpoints has") {
+		t.Errorf("the endpoint of the mail is down: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package move_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/poplin-mail/poplin/internal/move"
@@ -129,4 +130,39 @@ func noted(t *testing.T, s place) []byte {
 		t.Fatal(err)
 	}
 	return note
+}
+
+// TestWayBackKnowsTheDead: of a process that died the way back knows what it
+// had brought over: what users have removed since, on the side that they see,
+// does not come from the other.
+func TestWayBackKnowsTheDead(t *testing.T) {
+	for name, live := range map[string]bool{"users at the source": false, "users at the destination": true} {
+		t.Run(name, func(t *testing.T) {
+			directions(t, func(t *testing.T, from, to place) {
+				letters := written(t)
+				put(t, from, letters)
+				f := &fate{at: 70}
+				_, _ = move.New(&mortal{from, f}, &mortal{to, f}, move.Options{Live: !live, AtOnce: 1}).Run(t.Context(), user, nil)
+				f.buried()
+				there := listed(t, to)
+				if note := string(noted(t, from)); !f.dead || !strings.Contains(note, `"planned"`) || len(there) < 2 {
+					t.Fatalf("dead: %v, %d messages came; noted is %s", f.dead, len(there), note)
+				}
+				seen := from
+				if live {
+					seen = to
+				}
+				remove(t, seen, there[0].UID)
+				run(t, to, from, move.Options{Live: live})
+				for _, l := range listed(t, from) {
+					if l.UID == there[0].UID {
+						t.Errorf("%q was removed, and is there", l.UID)
+					}
+				}
+				if n := len(listed(t, from)); n != len(letters)-1 {
+					t.Errorf("there are %d messages, want %d", n, len(letters)-1)
+				}
+			})
+		})
+	}
 }

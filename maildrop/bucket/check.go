@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,11 @@ import (
 type Finding struct {
 	What string // "listing shows what was written" and the like
 	Err  error  // why maildrops must not be kept there; nil: it is as it must be
+
+	// Unsure says that a request failed before Err was found, and was made
+	// again. A store that carried it out late looks as if it were wrong: check
+	// it once more.
+	Unsure bool
 }
 
 // Check tries out whether maildrops may be kept in the buckets of these
@@ -24,19 +30,15 @@ type Finding struct {
 // written through one must be seen through each. Opts.Engine need not be set.
 //
 // What it finds wrong is wrong; a store that lists late only now and then may
-// pass.
+// pass. It ends behind a finding that all others would repeat.
 func Check(ctx context.Context, opts Options, engines ...Engine) []Finding {
-	c := &checker{
-		prefix: checks + nonce() + "/", bucket: Buckets(opts.Bucket, opts.Buckets)[0], engines: engines,
-		skew: orDefault(opts.Lease, DefaultLease) / 8, timeout: orDefault(opts.Timeout, DefaultTimeout),
+	c := newChecker(&opts, engines)
+	found := c.look(ctx, &opts)
+	if found[len(found)-1].Err != nil {
+		return found // nothing was written
 	}
 	defer c.clean(ctx)
-	var found []Finding
-	for _, check := range []struct {
-		what string
-		run  func(ctx context.Context) error
-	}{
-		{"all buckets are there", func(ctx context.Context) error { return c.buckets(ctx, Buckets(opts.Bucket, opts.Buckets)) }},
+	for _, check := range []check{
 		{"the number of buckets is what it was", func(ctx context.Context) error { return c.spread(ctx, max(opts.Buckets, 1)) }},
 		{"listings show what was written, at once and everywhere", c.listing},
 		{"listings are in order and go on behind a key", c.paging},
@@ -46,9 +48,9 @@ func Check(ctx context.Context, opts Options, engines ...Engine) []Finding {
 		{"batches are deleted", c.deleting},
 	} {
 		err := check.run(ctx)
-		found = append(found, Finding{check.what, err})
-		if err != nil && len(found) == 1 {
-			break // the rest would say the same again
+		found = append(found, Finding{check.what, err, err != nil && !lasting(err) && c.failed.Load()})
+		if errors.Is(err, ErrDenied) || errors.Is(err, context.DeadlineExceeded) {
+			break
 		}
 	}
 	return found
@@ -59,6 +61,15 @@ type checker struct {
 	prefix, bucket string
 	engines        []Engine
 	skew, timeout  time.Duration
+	failed         *atomic.Bool // a request did, and may be carried out still
+}
+
+func newChecker(opts *Options, engines []Engine) *checker {
+	return &checker{
+		prefix: checks + nonce() + "/", bucket: Buckets(opts.Bucket, opts.Buckets)[0], engines: engines,
+		skew: orDefault(opts.Lease, DefaultLease) / 8, timeout: orDefault(opts.Timeout, DefaultTimeout),
+		failed: new(atomic.Bool),
+	}
 }
 
 // try makes a request as a Store does: a fault that passes says nothing
@@ -72,10 +83,14 @@ func (c *checker) try(ctx context.Context, request func(ctx context.Context) err
 		}
 		limited, cancel := context.WithTimeout(ctx, c.timeout)
 		err = request(limited)
+		if err != nil && limited.Err() != nil && ctx.Err() == nil {
+			err = fmt.Errorf("there is no reply within %v: %w", c.timeout, err)
+		}
 		cancel()
 		if err == nil || lasting(err) {
 			return err
 		}
+		c.failed.Store(true)
 	}
 	return err
 }
@@ -116,24 +131,6 @@ func (c *checker) list(ctx context.Context, e Engine, part, after string, most i
 		keys[i] = strings.TrimPrefix(p.Entries[i].Key, c.prefix)
 	}
 	return p, keys, nil
-}
-
-func (c *checker) buckets(ctx context.Context, names []string) error {
-	if len(c.engines) == 0 {
-		return errors.New("there is no engine to check")
-	}
-	for _, e := range c.engines {
-		for _, name := range names {
-			err := c.try(ctx, func(ctx context.Context) error {
-				_, err := e.List(ctx, name, c.prefix, "", 1)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("bucket %s: %w", name, err)
-			}
-		}
-	}
-	return nil
 }
 
 // rounds is how often what must be seen at once is looked for.
@@ -288,12 +285,17 @@ func (c *checker) reading(ctx context.Context) error {
 			if t.key == "empty" {
 				whole = 0
 			}
-			if err != nil || got != t.want || size != whole {
-				return fmt.Errorf("octets from %d on, of %d, are %q of %d, error %v; want %q of %d", t.how.Offset, t.how.Length, got, size, err, t.want, whole)
+			if err != nil {
+				return fmt.Errorf("octets from %d on, of %d: %w", t.how.Offset, t.how.Length, err)
+			}
+			if got != t.want || size != whole {
+				return fmt.Errorf("octets from %d on, of %d, are %q of %d; want %q of %d", t.how.Offset, t.how.Length, got, size, t.want, whole)
 			}
 		}
-		if _, _, _, err := c.get(ctx, e, "none", How{}); !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("an object that is not there: error %v", err)
+		if _, _, _, err := c.get(ctx, e, "none", How{}); err == nil {
+			return errors.New("an object that is not there is given")
+		} else if !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("an object that is not there: %w", err)
 		}
 	}
 	return nil
@@ -321,8 +323,10 @@ func (c *checker) unchanged(ctx context.Context) error {
 				if etag == "" || at < 0 || p.Entries[at].ETag != etag {
 					return fmt.Errorf("the ETag is %q, and another one in the listing", etag)
 				}
-				if _, _, _, err := c.get(ctx, other, "e", How{Unless: etag}); !errors.Is(err, ErrNotModified) {
-					return fmt.Errorf("asked for anything but what it is, the store gives it again: error %v", err)
+				if _, _, _, err := c.get(ctx, other, "e", How{Unless: etag}); err == nil {
+					return errors.New("asked for anything but what it is, the store gives it again")
+				} else if !errors.Is(err, ErrNotModified) {
+					return fmt.Errorf("asked for anything but what it is: %w", err)
 				}
 				if other == c.engines[len(c.engines)-1] {
 					before = etag

@@ -2,6 +2,7 @@ package bucket_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -82,7 +83,8 @@ func TestCheck(t *testing.T) {
 		"a clock ahead":     {func(_ *broken, g *buckettest.Gateway) { g.Skew = time.Minute }, "clocks"},
 		"a clock behind":    {func(_ *broken, g *buckettest.Gateway) { g.Skew = -time.Minute }, "clocks"},
 		"bucket is missing": {faulty(buckettest.NoBucket), "buckets"},
-		"denied":            {faulty(buckettest.Expired), "buckets"},
+		"denied":            {faulty(buckettest.Expired), "the store answers, and takes the credentials: endpoint 2, bucket mail-00: "},
+		"no reply":          {faulty(buckettest.Lost), "the store answers, and takes the credentials: endpoint 2, bucket mail-00: there is no reply within 30s"},
 		"lists late":        {faulty(buckettest.Stale), "at once"},
 		"lists late elsewhere": {func(b *broken, _ *buckettest.Gateway) {
 			var n atomic.Int64
@@ -142,6 +144,59 @@ func TestCheck(t *testing.T) {
 	}
 	if found := bucket.Check(t.Context(), bucket.Options{Bucket: "mail"}); len(found) != 1 || found[0].Err == nil {
 		t.Errorf("without an engine: %v", found)
+	}
+}
+
+// TestCheckEnds: what all findings would say is said once.
+func TestCheckEnds(t *testing.T) {
+	for f, calls := range map[buckettest.Fault]int{buckettest.Expired: 1, buckettest.Lost: 3} {
+		synctest.Test(t, func(t *testing.T) {
+			engine := &buckettest.Gateway{Store: &buckettest.Store{}, Fault: func(buckettest.Call) buckettest.Fault { return f }}
+			found := bucket.Check(t.Context(), bucket.Options{Bucket: "mail", Buckets: 3}, engine)
+			if len(found) != 1 || engine.Calls() != calls {
+				t.Errorf("%v: %d calls, found %+v", f, engine.Calls(), found)
+			}
+			engine.Fault = func(c buckettest.Call) buckettest.Fault {
+				if c.Op == "put" {
+					return f
+				}
+				return buckettest.None
+			}
+			found = bucket.Check(t.Context(), bucket.Options{Bucket: "mail", Buckets: 3}, engine)
+			if len(found) != 3 || found[1].Err != nil || found[2].Err == nil {
+				t.Errorf("%v where it writes: %+v", f, found)
+			}
+		})
+	}
+}
+
+// TestCheckUnsure: a request without a reply that the store carries out late
+// makes it look wrong, and the finding says so.
+func TestCheckUnsure(t *testing.T) {
+	for _, late := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var writes atomic.Int32
+			engine := &broken{Engine: &buckettest.Gateway{Store: &buckettest.Store{}}}
+			engine.put = func(ctx context.Context, e bucket.Engine, key string, body io.ReadSeeker, size int64) error {
+				if !strings.HasSuffix(key, "/l/0/0") {
+					return e.Put(ctx, "mail", key, body, size)
+				}
+				n := writes.Add(1)
+				if late && n == 1 {
+					return errors.New("503 SlowDown")
+				}
+				err := e.Put(ctx, "mail", key, body, size)
+				if late && n == 3 || !late && n == 2 {
+					err = e.Put(ctx, "mail", key, strings.NewReader("written"), 7)
+				}
+				return err
+			}
+			for _, f := range bucket.Check(t.Context(), bucket.Options{Bucket: "mail"}, engine) {
+				if wrong := strings.HasPrefix(f.What, "listings show"); wrong != (f.Err != nil) || f.Unsure != (wrong && late) {
+					t.Errorf("late is %v: %+v", late, f)
+				}
+			}
+		})
 	}
 }
 

@@ -76,8 +76,12 @@ type Entry struct {
 // Errors of an Engine, which errors wrap. Any other is a fault that may pass.
 var (
 	// ErrNotFound says that there is no such object. A bucket that is missing
-	// is a fault: mail must not look as if it were gone.
+	// is another thing: mail must not look as if it were gone.
 	ErrNotFound = errors.New("not in the object store")
+
+	// ErrNoBucket says that there is no such bucket. To a Store it is a fault
+	// like any other, which may pass.
+	ErrNoBucket = errors.New("there is no such bucket in the object store")
 
 	// ErrNotModified says that the object is the one that the caller has.
 	ErrNotModified = errors.New("object has not changed")

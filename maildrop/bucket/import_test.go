@@ -354,15 +354,39 @@ func TestForeignDoubles(t *testing.T) {
 	}
 }
 
-func FuzzParseKey(f *testing.F) {
-	const uid = "01HF0000000000000000000000"
-	for _, key := range []string{"m/" + uid + ".1.0123abcd", "m/" + uid + ".1.0123abcd.r5.uWA.z.s", "m/" + uid + ".1.0123abcd.uWA"} {
-		f.Add(key)
-	}
-	f.Fuzz(func(t *testing.T, key string) {
-		uid, _, ok := bucket.ParseKey(key)
-		if ok && (len(uid) < 1 || len(uid) > 70) {
-			t.Errorf("%q has the unique-id %q", key, uid)
+// TestAsideTwinExpires: of a message that is stored twice, both objects go when
+// the time is up for which it is kept aside.
+func TestAsideTwinExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, bucket.Options{Keys: []bucket.Key{{1}}})
+		list := []maildrop.Message{{UID: "x", Size: int64(len(content(0)))}}
+		if err := b.take(b.Store, list, none); err != nil {
+			t.Fatal(err)
 		}
+		name, prefix, _ := b.Place(user)
+		key, object := b.object(user)
+		b.gateway.Delete(t.Context(), name, []string{key})
+		if err := b.take(b.Store, list, none); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.gateway.Put(t.Context(), name, key, bytes.NewReader(object), int64(len(object))); err != nil {
+			t.Fatal(err)
+		}
+		b.settle(true)
+		b.fill(1)
+		setAside := func(left int) {
+			t.Helper()
+			m := b.open(b.other)
+			defer m.Close()
+			if err := m.(maildrop.Aside).SetAside(t.Context(), []int{0}, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(b.objects.Keys(name, prefix+"m/")); n != left {
+				t.Errorf("%d objects are left, want %d", n, left)
+			}
+		}
+		setAside(3)
+		time.Sleep(2 * time.Hour)
+		setAside(1)
 	})
 }

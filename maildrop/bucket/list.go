@@ -166,7 +166,7 @@ func (l *listing) pair() (a, b *message) {
 				known[m.uid] = len(all)
 			}
 			all = append(all, *m)
-		case m.uid == all[at].uid && m.came == all[at].came && m.octets == all[at].octets:
+		case m.same(&all[at]):
 			twin := *m
 			twin.twin, all[at].twin = all[at].twin, &twin
 		default:
@@ -175,6 +175,12 @@ func (l *listing) pair() (a, b *message) {
 	}
 	l.all = all
 	return nil, nil
+}
+
+// same tells whether two objects are one message, as far as keys tell.
+func (m *message) same(o *message) bool {
+	plain := !m.packed && !m.sealed && !o.packed && !o.sealed
+	return m.uid == o.uid && m.came == o.came && m.octets == o.octets && (!plain || m.sum == o.sum)
 }
 
 // sameUID finds the message of all, which are ascending, that has the unique-id

@@ -1,6 +1,7 @@
 package bucket_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -230,4 +231,51 @@ func TestOptions(t *testing.T) {
 	if _, err := s.Deliver(t.Context(), user, strings.NewReader("x")); err == nil {
 		t.Error("Deliver after Close succeeds")
 	}
+}
+
+// TestSameUID: of two objects with one unique-id, whatever id they have, one is
+// the other again only where all that their keys say of the message is the same.
+func TestSameUID(t *testing.T) {
+	const id, other, uid = "01HF0000000000000000000000", "01HF0000010000000000000000", "01HF0000020000000000000000"
+	u := ".u" + base64.RawURLEncoding.EncodeToString([]byte(uid))
+	for keys, want := range map[[2]string]int{
+		{id + ".1.00000001.r5" + u, other + ".1.00000001.r5" + u}:            1,
+		{id + ".1.00000001.r5" + u, other + ".1.00000002.r5" + u}:            0,
+		{id + ".1.00000001.r5" + u + ".z", other + ".1.00000002.r5" + u}:     1,
+		{id + ".1.00000001.r5" + u + ".s", id + ".1.00000002.r5" + u + ".s"}: 1,
+		{id + ".1.00000001.r5" + u, other + ".2.00000001.r5" + u}:            0,
+		{id + ".1.00000001.r5" + u, other + ".1.00000001.r6" + u}:            0,
+		{id + ".1.00000001", other + ".1.00000001"}:                          2,
+		{id + ".1.00000001.r1699027091457" + u, uid + ".1.00000001"}:         0,
+	} {
+		objects := &buckettest.Store{}
+		gateway := &buckettest.Gateway{Store: objects}
+		s := newStore(t, bucket.Options{Engine: gateway, Bucket: "mail"})
+		_, prefix, _ := s.Place(user)
+		for _, key := range keys {
+			if err := gateway.Put(t.Context(), "mail", prefix+"m/"+key, strings.NewReader("x"), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := s.Open(t.Context(), user)
+		if want == 0 && !errors.Is(err, maildrop.ErrPermanent) || want > 0 && (err != nil || len(m.Messages()) != want) {
+			t.Errorf("%q: error %v, want %d messages", keys, err, want)
+		}
+		if err == nil {
+			m.Close()
+		}
+	}
+}
+
+func FuzzParseKey(f *testing.F) {
+	const uid = "01HF0000000000000000000000"
+	for _, key := range []string{"m/" + uid + ".1.0123abcd", "m/" + uid + ".1.0123abcd.r5.uWA.z.s", "m/" + uid + ".1.0123abcd.uWA"} {
+		f.Add(key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		uid, _, ok := bucket.ParseKey(key)
+		if ok && (len(uid) < 1 || len(uid) > 70) {
+			t.Errorf("%q has the unique-id %q", key, uid)
+		}
+	})
 }

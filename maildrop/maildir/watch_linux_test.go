@@ -159,3 +159,24 @@ func (b *box) dir(t *testing.T, name string) int {
 	t.Cleanup(func() { f.Close() })
 	return int(f.Fd())
 }
+
+// TestWatchedNoRoom: where there is no room any more for an index to which a
+// session has added, nothing watches its Maildir.
+func TestWatchedNoRoom(t *testing.T) {
+	b := newBox(t, Options{})
+	b.terms.watchFrom = 1
+	fill(b)
+	b.list()
+	b.list()
+	m := b.open()
+	b.backup("new/1700000000.M1P1.host")
+	b.retrieves(m, 0, "a\n")
+	if n := len(b.watches.byWD); n != 2 {
+		t.Fatalf("%d folders are watched", n)
+	}
+	b.cache.limit = 1
+	m.Close()
+	if n := len(b.watches.byWD); n != 0 {
+		t.Errorf("%d folders are watched, and nobody knows", n)
+	}
+}

@@ -158,7 +158,7 @@ func (g *Gateway) begin(ctx context.Context, c Call) (Fault, error) {
 	case Expired:
 		return f, fmt.Errorf("403 ExpiredToken: %w", bucket.ErrDenied)
 	case NoBucket:
-		return f, fmt.Errorf("404 NoSuchBucket")
+		return f, fmt.Errorf("404: %w", bucket.ErrNoBucket)
 	case Lost:
 		return f, hang(ctx)
 	case Dead:

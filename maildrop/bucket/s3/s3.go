@@ -316,10 +316,21 @@ func (e *Engine) Make(ctx context.Context, bucketName string) (made bool, err er
 	return err == nil, e.explain(err)
 }
 
-// NoBucket tells whether an error of an Engine says that the bucket is missing.
-func NoBucket(err error) bool {
+// closedText is what the library says in the place of io.EOF, which it drops.
+const closedText = "Connection closed by foreign host"
+
+// Down tells whether an error of an Engine says that the store did not answer,
+// or that it cannot now: what may be otherwise in a minute, with the same
+// options.
+func Down(err error) bool {
 	var r minio.ErrorResponse
-	return errors.As(err, &r) && r.Code == minio.NoSuchBucket
+	if errors.As(err, &r) {
+		return r.StatusCode >= http.StatusInternalServerError || r.StatusCode == http.StatusTooManyRequests
+	}
+	var network net.Error
+	return errors.As(err, new(*net.OpError)) || errors.As(err, &network) && network.Timeout() ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		err != nil && strings.Contains(err.Error(), closedText)
 }
 
 // explain makes an error of the Engine of one of the library.
@@ -331,6 +342,8 @@ func (e *Engine) explain(err error) error {
 	switch {
 	case r.Code == minio.NoSuchKey:
 		return fmt.Errorf("s3: %w", bucket.ErrNotFound)
+	case r.Code == minio.NoSuchBucket:
+		return fmt.Errorf("s3: %w", bucket.ErrNoBucket)
 	case r.StatusCode == http.StatusNotModified:
 		return fmt.Errorf("s3: %w", bucket.ErrNotModified)
 	case r.Code == "ExpiredToken":
@@ -338,6 +351,13 @@ func (e *Engine) explain(err error) error {
 		return fmt.Errorf("s3: %w", err)
 	case r.StatusCode == http.StatusForbidden || r.StatusCode == http.StatusUnauthorized:
 		return fmt.Errorf("s3: %s: %.*s: %w", r.Code, maxErrorText, r.Message, bucket.ErrDenied)
+	}
+	var request *url.Error
+	if errors.As(err, &request) {
+		// Of a URL only the host says where it failed; who asks knows the rest.
+		if u, failed := url.Parse(request.URL); failed == nil {
+			return fmt.Errorf("s3: %s: %w", u.Host, request.Err)
+		}
 	}
 	return fmt.Errorf("s3: %w", err)
 }

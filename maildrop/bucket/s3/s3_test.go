@@ -94,10 +94,10 @@ func TestObjects(t *testing.T) {
 	if _, err := e.Get(t.Context(), "mail", "a/none", bucket.How{}); !errors.Is(err, bucket.ErrNotFound) {
 		t.Errorf("Get of what is not there: %v", err)
 	}
-	if _, err := e.Get(t.Context(), "mail", "a/none", bucket.How{}); NoBucket(err) {
+	if _, err := e.Get(t.Context(), "mail", "a/none", bucket.How{}); errors.Is(err, bucket.ErrNoBucket) {
 		t.Errorf("a missing object is taken for a missing bucket: %v", err)
 	}
-	if _, err := e.Get(t.Context(), "elsewhere", "a/1", bucket.How{}); err == nil || errors.Is(err, bucket.ErrNotFound) || !NoBucket(err) {
+	if _, err := e.Get(t.Context(), "elsewhere", "a/1", bucket.How{}); err == nil || errors.Is(err, bucket.ErrNotFound) || !errors.Is(err, bucket.ErrNoBucket) {
 		t.Errorf("Get from a bucket that is not there: %v; the message must not seem to be gone", err)
 	}
 }
@@ -184,6 +184,56 @@ func TestDenied(t *testing.T) {
 		}
 		if len(left) != 1 {
 			t.Errorf("%s: left are %q", code, left)
+		}
+	}
+}
+
+// TestDown: what may be otherwise in a minute, and what somebody must mend.
+func TestDown(t *testing.T) {
+	s := newServer(t, httptest.NewServer)
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	secure := httptest.NewUnstartedServer(s)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	ended, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	at := func(url string) *Engine {
+		e, err := New(Options{Endpoint: url, AccessKey: "a", SecretKey: "s", PathStyle: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	answer := func(status int, code string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, _ *http.Request) bool { buckettest.Failure(w, status, code); return true }
+	}
+	for what, c := range map[string]struct {
+		ctx    context.Context
+		url    string
+		answer func(http.ResponseWriter, *http.Request) bool
+		down   bool
+	}{
+		"refused":          {t.Context(), gone.URL, nil, true},
+		"time-out":         {ended, s.http.URL, nil, true},
+		"cut":              {t.Context(), s.http.URL, func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }, true},
+		"503":              {t.Context(), s.http.URL, answer(503, "SlowDown"), true},
+		"429":              {t.Context(), s.http.URL, answer(429, "TooManyRequests"), true},
+		"no bucket":        {t.Context(), s.http.URL, answer(404, "NoSuchBucket"), false},
+		"denied":           {t.Context(), s.http.URL, answer(403, "AccessDenied"), false},
+		"another region":   {t.Context(), s.http.URL, answer(400, "AuthorizationHeaderMalformed"), false},
+		"no certificate":   {t.Context(), secure.URL, nil, false},
+		"no TLS":           {t.Context(), strings.Replace(s.http.URL, "http:", "https:", 1), nil, false},
+		"nothing is wrong": {t.Context(), s.http.URL, nil, false},
+	} {
+		s.Answer(c.answer)
+		_, err := at(c.url).List(c.ctx, "mail", "a", "", 1)
+		if (err == nil) != (what == "nothing is wrong") || Down(err) != c.down {
+			t.Errorf("%s: %v, down is %v", what, err, Down(err))
+		}
+		if host := strings.TrimPrefix(c.url, "http://"); what == "refused" && !strings.HasPrefix(err.Error(), "s3: "+host+": dial ") {
+			t.Errorf("%s: %v does not begin with the host alone", what, err)
 		}
 	}
 }
