@@ -156,6 +156,7 @@ func dial(t *testing.T, s server, tr transport) (*pop3client.Client, error) {
 	}
 	t.Cleanup(func() { c.Abort() })
 	if err := c.Login(ctx, s.user, s.password); err != nil {
+		c.Abort()
 		return nil, err
 	}
 	return c, nil

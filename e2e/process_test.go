@@ -92,8 +92,8 @@ type process struct {
 	err  error // of Wait, once done is closed
 }
 
-// start starts the command. What it printed is shown when the test fails.
-func start(t *testing.T, cmd *exec.Cmd) *process {
+// launch starts the command. The caller sees to its end.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{cmd: cmd, log: &logBuffer{}, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.log, p.log
@@ -109,6 +109,13 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 		p.err = cmd.Wait()
 		close(p.done)
 	}()
+	return p
+}
+
+// start starts the command. What it printed is shown when the test fails.
+func start(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := launch(t, cmd)
 	t.Cleanup(func() {
 		p.signal(syscall.SIGTERM)
 		select {
