@@ -201,13 +201,14 @@ func (r *run) octets(which []int) (sum int64) {
 }
 
 // fail notes what is there, where some messages are not. Where the destination
-// has others in their places, somebody is to remove these, and not to keep them.
+// has others in their places, and nothing else is left to be done, somebody is
+// to remove these, and not to keep them.
 func (r *run) fail(ctx context.Context, p *plan) error {
 	s := r.partly(p)
 	if err := r.writeState(ctx, s); err != nil {
 		return err
 	}
-	if len(s.Other) > 0 {
+	if len(s.Unsure) > 0 && len(s.Planned) == 0 {
 		if err := r.dst.Settle(ctx, true); err != nil {
 			return fmt.Errorf("destination: %w", err)
 		}
@@ -221,7 +222,7 @@ func (r *run) finish(ctx context.Context, p *plan) error {
 	for i := range all {
 		all[i] = i
 	}
-	s := state{ID: r.state.ID, Emptying: r.opts.Empty, There: r.uids(all)}
+	s := state{ID: r.state.ID, Emptying: r.opts.Empty, There: append(r.uids(all), r.held(p)...)}
 	if err := r.writeState(ctx, s); err != nil {
 		return err
 	}

@@ -144,7 +144,7 @@ func TestOtherMovedAway(t *testing.T) {
 		f := &fate{at: 40}
 		_, _ = move.New(&mortal{from, f}, &mortal{to, f}, move.Options{Empty: true, AtOnce: 1}).Run(t.Context(), user, nil)
 		f.buried()
-		if note := string(noted(t, from)); !f.dead || !strings.Contains(note, `"other":["UID7-1234567"]`) {
+		if note := string(noted(t, from)); !f.dead || !strings.Contains(note, `"unsure":["UID7-1234567"]`) {
 			t.Errorf("dead: %v; noted is %s", f.dead, note)
 		}
 		remove(t, to, other[0].UID)

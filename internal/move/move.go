@@ -259,6 +259,9 @@ func (r *run) all(ctx context.Context) error {
 func (r *run) round(ctx context.Context) error {
 	p := r.plan()
 	if len(r.src.list) == 0 && len(p.gone) == 0 && !r.state.exists() && !r.wasSource {
+		if err := r.dst.Settle(ctx, true); err != nil {
+			return fmt.Errorf("destination: %w", err)
+		}
 		return r.notes(ctx)
 	}
 	if err := r.begin(ctx, p); err != nil {

@@ -35,8 +35,9 @@ type state struct {
 	There   []string `json:"there,omitempty"`
 	Planned []string `json:"planned,omitempty"`
 
-	// Other are UIDs that were another message's at the destination.
-	Other []string `json:"other,omitempty"`
+	// Unsure are as Planned, but for that what is aside there says nothing of
+	// them: it was before, or it was another message.
+	Unsure []string `json:"unsure,omitempty"`
 }
 
 func (s *state) exists() bool { return s.ID != "" }
@@ -130,17 +131,18 @@ type plan struct {
 	found   []int // of the source: at the destination, and nobody knows how complete
 	dropped []int // of the source: removed at the destination by its user
 	gone    []int // of the destination: came from the source, or went there once, and was removed there by its user
+	held    []int // of the destination: the same, and has to stay there
 }
 
 // plan compares the two listings, and what is known of earlier runs.
 func (r *run) plan() *plan {
 	p := &plan{}
-	there, planned := setOf(r.state.There), setOf(slices.Concat(r.state.Planned, r.state.Other))
+	there, planned := setOf(r.state.There), setOf(slices.Concat(r.state.Planned, r.state.Unsure))
 	// What came from the destination once, and is gone there, was removed by its
 	// user, unless a move was emptying it.
 	var came map[string]bool
 	if !r.back.Emptying {
-		came = setOf(slices.Concat(r.back.There, r.back.Planned, r.back.Other))
+		came = setOf(slices.Concat(r.back.There, r.back.Planned, r.back.Unsure))
 	}
 	for i := range r.src.list {
 		uid := r.src.list[i].UID
@@ -159,10 +161,11 @@ func (r *run) plan() *plan {
 			p.copy = append(p.copy, i)
 		}
 	}
-	if !r.opts.Live || r.state.Emptying || r.dst == nil {
+	if r.state.Emptying || r.dst == nil {
 		return p
 	}
-	went := setOf(r.back.There)
+	went, mayHaveGone := setOf(r.back.There), setOf(slices.Concat(r.back.Planned, r.back.Unsure))
+	used := !r.opts.Live
 	for i := range r.dst.list {
 		uid := r.dst.list[i].UID
 		_, still := r.src.at[uid]
@@ -170,12 +173,14 @@ func (r *run) plan() *plan {
 		case still:
 		case there[uid] || planned[uid] || went[uid]:
 			p.gone = append(p.gone, i)
-		default:
-			// Something else puts mail there: it is in use, and what is gone
-			// from the source is no reason to remove anything.
-			p.gone = nil
-			return p
+		case !mayHaveGone[uid]:
+			used = true
 		}
+	}
+	// Where something else puts mail it is in use, and what is gone from the
+	// source is no reason to remove anything.
+	if used {
+		p.gone, p.held = nil, p.gone
 	}
 	return p
 }
@@ -204,19 +209,41 @@ func (r *run) partly(p *plan) state {
 	for _, f := range r.result.Failed {
 		failed[f.UID] = f.Err
 	}
-	s := state{ID: r.state.ID}
+	s := state{ID: r.state.ID, There: r.held(p)}
+	there, unsure := setOf(r.state.There), setOf(r.state.Unsure)
 	for _, uid := range r.uids(p.there, p.dropped, p.copy, p.found) {
 		other := (*otherError)(nil)
 		switch err := failed[uid]; {
-		case err == nil:
-			s.There = append(s.There, uid)
 		case errors.As(err, &other):
-			s.Other = append(s.Other, uid)
+			s.Unsure = append(s.Unsure, uid)
+		case err == nil || there[uid]:
+			s.There = append(s.There, uid)
+		case unsure[uid]:
+			s.Unsure = append(s.Unsure, uid)
 		default:
 			s.Planned = append(s.Planned, uid)
 		}
 	}
 	return s
+}
+
+// held gives the UIDs of what stays at the destination although its user has
+// removed it from the source: the way back is not to bring it there again.
+func (r *run) held(p *plan) (uids []string) {
+	for _, i := range p.held {
+		uids = append(uids, r.dst.list[i].UID)
+	}
+	return uids
+}
+
+// unsure gives the UIDs of which the destination had something aside before they
+// were copied, or another message.
+func (r *run) unsure(ctx context.Context, p *plan) (map[string]bool, error) {
+	if len(p.copy) == 0 {
+		return setOf(r.state.Unsure), nil
+	}
+	kept, err := r.dst.Kept(ctx)
+	return setOf(slices.Concat(r.state.Unsure, kept)), err
 }
 
 // begin notes what may be at the destination from now on, where nothing more is
@@ -227,11 +254,14 @@ func (r *run) begin(ctx context.Context, p *plan) error {
 			return fmt.Errorf("destination: %w", err)
 		}
 	}
-	s := state{ID: r.state.ID, There: r.uids(p.there, p.dropped)}
-	other := setOf(r.state.Other)
+	s := state{ID: r.state.ID, There: append(r.uids(p.there, p.dropped), r.held(p)...)}
+	unsure, err := r.unsure(ctx, p)
+	if err != nil {
+		return fmt.Errorf("destination: %w", err)
+	}
 	for _, uid := range r.uids(p.copy, p.found) {
-		if other[uid] {
-			s.Other = append(s.Other, uid)
+		if unsure[uid] {
+			s.Unsure = append(s.Unsure, uid)
 		} else {
 			s.Planned = append(s.Planned, uid)
 		}
