@@ -78,9 +78,7 @@ func (s *session) SetAside(ctx context.Context, marked []int, period time.Durati
 		keys = append(keys, marker{s.all[i].id, removed, until}.key())
 	}
 	errs = append(errs, s.mark(ctx, keys), s.store.touch(ctx, s.place))
-	if err := s.expireAside(ctx, now); err != nil {
-		s.store.log.Warn("messages kept aside were not removed, their time is up", "maildrop", s.name, "error", err)
-	}
+	s.expireAside(ctx, now)
 	return errors.Join(errs...)
 }
 
@@ -103,12 +101,20 @@ func (s *session) mark(ctx context.Context, keys []string) error {
 }
 
 // expireAside removes for good what was kept aside long enough: the message
-// first, so that it cannot come back.
-func (s *session) expireAside(ctx context.Context, now time.Time) error {
+// first, so that it cannot come back. Where that fails a later session tries
+// again.
+func (s *session) expireAside(ctx context.Context, now time.Time) {
+	if err := s.tryExpireAside(ctx, now); err != nil {
+		s.store.log.Warn("messages kept aside were not removed, their time is up", "maildrop", s.name, "error", err)
+	}
+}
+
+func (s *session) tryExpireAside(ctx context.Context, now time.Time) error {
 	l, err := s.store.look(ctx, s.place, "")
 	if err != nil {
 		return err
 	}
+	s.overdue = false
 	var gone []string
 	for _, a := range l.aside {
 		if a.marker.over(now) {
@@ -151,26 +157,41 @@ func (s *Store) Undelete(ctx context.Context, name string, since time.Time) (int
 		return 0, err
 	}
 	defer ses.Close()
-	var back []string
-	now := s.now()
-	for _, a := range l.aside {
-		if a.marker.removed >= since.UnixMilli() && !a.marker.over(now) {
-			back = append(back, a.marker.key())
-		}
-	}
+	ses.take(l)
+	back, taken := l.back(since, s.now())
 	if len(back) == 0 {
-		return 0, nil
+		return 0, taken
 	}
 	err = ses.remove(ctx, append(back, l.strays...), ses.confirm)
 	if err == nil {
-		return len(back), nil
+		return len(back), taken
 	}
 	// How many came back nevertheless is for a listing to say.
 	after, lookErr := s.look(ctx, p, "")
 	if lookErr != nil {
 		return 0, errors.Join(err, lookErr)
 	}
-	return max(len(l.aside)-len(after.aside), 0), err
+	return max(len(l.aside)-len(after.aside), 0), errors.Join(err, taken)
+}
+
+// back gives the markers of the messages that were removed at since or later.
+// The error names those that cannot come back, as another has their unique-id.
+func (l *listing) back(since, now time.Time) (markers []string, taken error) {
+	here := make(map[string]bool, len(l.all))
+	for i := range l.all {
+		here[l.all[i].uid] = true
+	}
+	for _, a := range l.aside {
+		switch {
+		case a.marker.removed < since.UnixMilli() || a.marker.over(now):
+		case here[a.uid]:
+			taken = errors.Join(taken, permanent("message "+a.uid+" stays aside", errors.New("another one has its unique-id now: move that away first")))
+		default:
+			here[a.uid] = true
+			markers = append(markers, a.marker.key())
+		}
+	}
+	return markers, taken
 }
 
 // Note implements maildrop.Notes.

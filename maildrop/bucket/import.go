@@ -49,6 +49,10 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 			above[i] = ids[list[i].UID]
 		}
 	}
+	taken := make(map[string]bool, len(s.aside)) // ids of what stays aside
+	for _, a := range s.aside {
+		taken[a.id] = true
+	}
 	now := s.store.now().UnixMilli()
 	last := spot{}
 	for i := range list {
@@ -60,12 +64,14 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 			last = spotOf(id)
 			continue
 		}
-		came := now
-		if !list[i].Received.IsZero() {
-			came = list[i].Received.UnixMilli()
-		}
+		came := cameAt(&list[i], now)
 		var id string
-		if last, id = between(last, above[i+1], uid, came, now); id == "" {
+		for as := uid; id == "" || taken[id]; as += " " {
+			if last, id = between(last, above[i+1], as, came, now); id == "" {
+				break
+			}
+		}
+		if id == "" {
 			return nil, permanent("message "+uid, errors.New("there is no room for it between its neighbours"))
 		}
 		m.messages[i].name(id, uid, came)
@@ -74,22 +80,36 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 	return m, nil
 }
 
+// cameAt gives when a message came, in milliseconds since 1970.
+func cameAt(m *maildrop.Message, now int64) int64 {
+	if m.Received.IsZero() {
+		return now
+	}
+	return m.Received.UnixMilli()
+}
+
 // bringBack brings back what is aside of the messages of the list: a marker
-// would hide what is put in its place.
+// would hide what is put in its place. What has one's unique-id and is another
+// message stays aside.
 func (s *session) bringBack(ctx context.Context, list []maildrop.Message) error {
-	if err := s.Relist(ctx); err != nil || len(s.hidden) == 0 {
+	if err := s.Relist(ctx); err != nil || len(s.aside) == 0 {
 		return err
 	}
-	var back []string
+	wanted := make(map[string]*maildrop.Message, len(list))
 	for i := range list {
-		if key := s.hidden[list[i].UID]; key != "" {
-			back = append(back, key)
+		wanted[list[i].UID] = &list[i]
+	}
+	var back []string
+	for _, a := range s.aside {
+		if m := wanted[a.uid]; m != nil && a.octets == m.Size && a.came == cameAt(m, 0) {
+			back = append(back, a.marker.key())
+			delete(wanted, a.uid)
 		}
 	}
 	if len(back) == 0 {
 		return nil
 	}
-	if err := s.remove(ctx, back, s.confirm); err != nil {
+	if err := s.remove(ctx, append(back, s.strays...), s.confirm); err != nil {
 		return err
 	}
 	return s.Relist(ctx)
@@ -194,13 +214,8 @@ func (s *session) Relist(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.all, s.list, s.hidden = l.all, l.list, nil
-	for _, a := range l.aside {
-		if s.hidden == nil {
-			s.hidden = make(map[string]string)
-		}
-		s.hidden[a.uid] = a.marker.key()
-	}
+	s.take(l)
+	s.aside, s.strays = l.aside, l.strays
 	return nil
 }
 

@@ -123,21 +123,10 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 		}
 		return cmp.Compare(a.id, b.id)
 	})
-	if a, b := l.pair(); a != nil {
+	l.pair()
+	l.hide(aside)
+	if a, b := l.doubles(); a != nil {
 		return permanent(fmt.Sprintf("keys %s%s and %s", p.prefix, a.key(), b.key()), errors.New("two messages have one unique-id: move one of them away"))
-	}
-	if len(aside) > 0 {
-		l.all = slices.DeleteFunc(l.all, func(m message) bool {
-			mk, hidden := aside[m.id]
-			if hidden {
-				l.aside = append(l.aside, asideMessage{m, mk})
-				delete(aside, m.id)
-			}
-			return hidden
-		})
-		for _, mk := range aside {
-			l.strays = append(l.strays, mk.key())
-		}
 	}
 	l.list = make([]maildrop.Message, len(l.all))
 	for i := range l.all {
@@ -149,9 +138,8 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 
 // pair makes one message of those that an import has stored twice: sealed, or
 // packed by another version, the object and so the end of its key is another
-// each time, and between other neighbours its id. It gives two that have one
-// unique-id and are not the same, nil where there are none.
-func (l *listing) pair() (a, b *message) {
+// each time, and between other neighbours its id.
+func (l *listing) pair() {
 	all := l.all[:0]
 	known := make(map[string]int) // in all, by the unique-ids that are no ids
 	for i := range l.all {
@@ -160,21 +148,17 @@ func (l *listing) pair() (a, b *message) {
 		if at < 0 || all[at].id != m.id {
 			at = sameUID(all, known, m)
 		}
-		switch {
-		case at < 0:
-			if m.uid != m.id {
-				known[m.uid] = len(all)
-			}
-			all = append(all, *m)
-		case m.same(&all[at]):
+		if at >= 0 && m.same(&all[at]) {
 			twin := *m
 			twin.twin, all[at].twin = all[at].twin, &twin
-		default:
-			return &all[at], m
+			continue
 		}
+		if m.uid != m.id {
+			known[m.uid] = len(all)
+		}
+		all = append(all, *m)
 	}
 	l.all = all
-	return nil, nil
 }
 
 // same tells whether two objects are one message, as far as keys tell.
@@ -197,4 +181,59 @@ func sameUID(all []message, known map[string]int, m *message) int {
 		return -1
 	}
 	return at
+}
+
+// hide puts messages apart that are aside: that any of its objects is, is
+// enough, for the others were stored late.
+func (l *listing) hide(aside map[string]marker) {
+	if len(aside) == 0 {
+		return
+	}
+	l.all = slices.DeleteFunc(l.all, func(m message) bool {
+		hidden := false
+		for o := &m; o != nil; o = o.twin {
+			mk, found := aside[o.id]
+			if !found {
+				continue
+			}
+			if delete(aside, o.id); hidden {
+				l.strays = append(l.strays, mk.key())
+				continue
+			}
+			hidden = true
+			l.aside = append(l.aside, asideMessage{m, mk})
+		}
+		return hidden
+	})
+	for _, mk := range aside {
+		l.strays = append(l.strays, mk.key())
+	}
+}
+
+// doubles finds two messages that cannot be told apart, nil where there are
+// none.
+func (l *listing) doubles() (*message, *message) {
+	others := make(map[string]*message) // by the unique-ids that are no ids
+	for i := range l.all {
+		m := &l.all[i]
+		if i > 0 && m.id == l.all[i-1].id {
+			return &l.all[i-1], m
+		}
+		if m.uid == m.id {
+			continue
+		}
+		if same := others[m.uid]; same != nil {
+			return same, m
+		}
+		others[m.uid] = m
+	}
+	if len(others) == 0 {
+		return nil, nil
+	}
+	for i := range l.all {
+		if same := others[l.all[i].id]; same != nil && l.all[i].uid == l.all[i].id {
+			return same, &l.all[i]
+		}
+	}
+	return nil, nil
 }

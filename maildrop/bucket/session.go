@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/poplin-mail/poplin/maildrop"
 )
@@ -20,9 +21,11 @@ type session struct {
 	list   []maildrop.Message
 	closed bool
 
-	importing string            // the key that says so, of those of lease.unsettled
-	changed   bool              // messages were taken in since the generation was changed
-	hidden    map[string]string // by UID the markers of messages that are aside, as Relist found them
+	importing string         // the key that says so, of those of lease.unsettled
+	changed   bool           // messages were taken in since the generation was changed
+	aside     []asideMessage // as Relist found them
+	strays    []string       // markers without a message, as Relist found them
+	overdue   bool           // the time of something that is aside is up
 }
 
 // Open implements maildrop.Store. A maildrop to which nothing was delivered
@@ -44,8 +47,15 @@ func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error
 	if err != nil {
 		return nil, err
 	}
-	ses.all, ses.list = l.all, l.list
+	ses.take(l)
 	return ses, nil
+}
+
+// take has the session see what a listing shows.
+func (s *session) take(l *listing) {
+	s.all, s.list = l.all, l.list
+	now := s.store.now()
+	s.overdue = slices.ContainsFunc(l.aside, func(a asideMessage) bool { return a.marker.over(now) })
 }
 
 // hold takes the session lock, and lists what begins with part.
@@ -178,14 +188,20 @@ func (s *session) remove(ctx context.Context, keys []string, confirm func(contex
 	return errors.Join(err, s.store.touch(ctx, s.place))
 }
 
-// Close implements maildrop.Maildrop. Where the store cannot be reached the
-// lock stays until its lease ends.
+// Close implements maildrop.Maildrop. What was kept aside for long enough is
+// removed. Where the store cannot be reached the lock stays until its lease
+// ends.
 func (s *session) Close() error {
 	if s.closed {
 		return nil
 	}
 	s.closed = true
 	if s.lease != nil {
+		if s.overdue && !s.lease.late() {
+			ctx, cancel := context.WithTimeout(context.Background(), s.store.timeout)
+			s.expireAside(ctx, s.store.now())
+			cancel()
+		}
 		s.lease.end()
 		s.store.unclaim(s.name)
 	}

@@ -53,15 +53,15 @@ func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 	if err := f.openDirs(); err != nil {
 		return nil, err
 	}
-	order, err := f.importOrder()
+	last, err := f.importOrder()
 	if err != nil {
 		return nil, err
 	}
 	var now *index
 	var d *delta
-	if w != nil && old.mark == mark && order == nil {
+	if w != nil && old.mark == mark {
 		if names, ok := s.watches.take(w, present); ok {
-			if now, d, err = f.follow(ctx, old, names, began, present); now != nil && !s.watches.still(w, names) {
+			if now, d, err = f.follow(ctx, old, names, began, present); now != nil && (last.hasAnyOf(d.added) || !s.watches.still(w, names)) {
 				now = nil
 			}
 		}
@@ -72,7 +72,7 @@ func (s *Store) load(ctx context.Context, f *folder) (*index, error) {
 		if w = nil; s.cache.limit > 0 && old.count >= f.watchFrom {
 			w = s.watches.begin(f)
 		}
-		now, d, err = f.update(ctx, old, mark, order)
+		now, d, err = f.update(ctx, old, mark, last)
 	}
 	if err != nil {
 		return nil, err
@@ -114,9 +114,9 @@ func (x *index) written(old *index, d *delta) bool {
 }
 
 // update makes the index of the present from an old one, and tells how its
-// catalog comes from the old one's; nil if that is not known. Order is that of
-// an import that has not ended.
-func (f *folder) update(ctx context.Context, old *index, mark stamp, order map[string]int) (*index, *delta, error) {
+// catalog comes from the old one's; nil if that is not known. Last is the order
+// of an import that has not ended.
+func (f *folder) update(ctx context.Context, old *index, mark stamp, last order) (*index, *delta, error) {
 	var first *listing
 	if old.mark == mark || old.count == 0 {
 		l, err := f.pass(ctx, old)
@@ -124,7 +124,7 @@ func (f *folder) update(ctx context.Context, old *index, mark stamp, order map[s
 			return nil, nil, err
 		}
 		d, err := f.compare(ctx, old, l, mark)
-		if err == nil && !d.addsAnyOf(order) {
+		if err == nil && !last.hasAnyOf(d.added) {
 			if d.doubles {
 				l.settled = [2]bool{}
 			}
@@ -144,7 +144,7 @@ func (f *folder) update(ctx context.Context, old *index, mark stamp, order map[s
 	if err != nil {
 		return nil, nil, err
 	}
-	now.catalog = newCatalog(inOrder(arrange(records, known, names), order))
+	now.catalog = newCatalog(last.sort(arrange(records, known, names), known))
 	return now, nil, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 
@@ -72,50 +74,113 @@ func (s *session) unsettle(list []maildrop.Message) error {
 	return nil
 }
 
-// importOrder gives the order of the messages of an import that has not ended,
-// nil where there is none.
-func (f *folder) importOrder() (map[string]int, error) {
+// order is what poplin.unsettled says: the UIDs of an import that has not ended,
+// in their order, one a line.
+type order string
+
+// importOrder gives the order of an import that has not ended, empty where there
+// is none. It only orders: what cannot be read keeps nobody out.
+func (f *folder) importOrder() (order, error) {
 	text, _, err := f.readFile(unsettledName, maxState)
 	switch {
-	case missing(err):
-		return nil, nil
-	case errors.Is(err, errNotFile): // it only orders
-		return map[string]int{}, nil
+	case missing(err), errors.Is(err, errNotFile), errors.Is(err, unix.ELOOP), errors.Is(err, fs.ErrPermission):
+		return "", nil
 	case err != nil:
-		return nil, err
+		return "", f.stateError(unsettledName, err)
 	}
-	order := make(map[string]int)
-	for uid := range strings.Lines(string(text)) {
-		order[strings.TrimSuffix(uid, "\n")] = len(order)
-	}
-	return order, nil
+	return order(text), nil
 }
 
-// inOrder has the messages whose UIDs are in order follow each other as that
-// says, in the places that they have together.
-func inOrder(records []record, order map[string]int) []record {
-	if len(order) == 0 {
-		return records
-	}
-	var places []int
-	for i := range records {
-		if _, found := order[records[i].uid]; found {
-			places = append(places, i)
+// uids gives the UIDs.
+func (o order) uids() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range strings.Lines(string(o)) {
+			if !yield(strings.TrimSuffix(line, "\n")) {
+				return
+			}
 		}
 	}
-	sorted := slices.Clone(places)
-	slices.SortFunc(sorted, func(a, b int) int { return order[records[a].uid] - order[records[b].uid] })
-	moved := slices.Clone(records)
-	for n, at := range places {
-		moved[at] = records[sorted[n]]
-	}
-	return moved
 }
 
-// addsAnyOf tells whether one of the messages that came is in an order.
-func (d *delta) addsAnyOf(order map[string]int) bool {
-	return len(order) > 0 && slices.ContainsFunc(d.added, func(r record) bool {
-		_, found := order[r.uid]
-		return found
+// sort brings the messages of the order that are new between their neighbours:
+// each behind the one before it that is known, or else before those behind it.
+// What is known stays in its order.
+func (o order) sort(records, known []record) []record {
+	if o == "" {
+		return records
+	}
+	old := make(map[string]bool, len(known))
+	for i := range known {
+		old[known[i].uid] = true
+	}
+	fresh := make(map[string]*record)
+	listed := make(map[string]bool)
+	for uid := range o.uids() {
+		listed[uid] = true
+	}
+	var sorted []record
+	for i := range records {
+		if r := &records[i]; listed[r.uid] && !old[r.uid] {
+			fresh[r.uid] = r
+		} else {
+			sorted = append(sorted, *r)
+		}
+	}
+	if len(fresh) == 0 {
+		return records
+	}
+	return o.insert(sorted, fresh)
+}
+
+// insert brings the fresh messages between the others, which are sorted.
+func (o order) insert(sorted []record, fresh map[string]*record) []record {
+	there := make(map[string]bool, len(sorted))
+	for i := range sorted {
+		there[sorted[i].uid] = true
+	}
+	behind := make(map[string][]record) // by UID; empty: those before all that are there
+	last, first := "", ""
+	for uid := range o.uids() {
+		if r := fresh[uid]; r != nil {
+			behind[last] = append(behind[last], *r)
+			delete(fresh, uid)
+		} else if there[uid] {
+			if last = uid; first == "" {
+				first = uid
+			}
+		}
+	}
+	all := make([]record, 0, len(sorted))
+	for i := range sorted {
+		if uid := sorted[i].uid; uid == first {
+			all = append(all, behind[""]...)
+		}
+		all = append(all, sorted[i])
+		all = append(all, behind[sorted[i].uid]...)
+	}
+	if first == "" {
+		all = append(all, behind[""]...)
+	}
+	return all
+}
+
+// few is how many UIDs are looked for in an order as it is written.
+const few = 8
+
+// hasAnyOf tells whether one of the messages is in the order.
+func (o order) hasAnyOf(came []record) bool {
+	if o == "" || len(came) == 0 {
+		return false
+	}
+	if len(came) > few {
+		listed := make(map[string]bool)
+		for uid := range o.uids() {
+			listed[uid] = true
+		}
+		return slices.ContainsFunc(came, func(r record) bool { return listed[r.uid] })
+	}
+	return slices.ContainsFunc(came, func(r record) bool {
+		line := r.uid + "\n"
+		return strings.HasPrefix(string(o), line) || strings.Contains(string(o), "\n"+line)
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/poplin-mail/poplin/maildrop"
 )
 
 // TestWatched: a Maildir that is watched is not listed for mail that comes, or
@@ -158,6 +160,40 @@ func (b *box) dir(t *testing.T, name string) int {
 	}
 	t.Cleanup(func() { f.Close() })
 	return int(f.Fd())
+}
+
+// TestWatchedUnsettled: so it is while an import has not ended, but for what
+// that brought.
+func TestWatchedUnsettled(t *testing.T) {
+	b := newBox(t, Options{Hostname: "host"})
+	b.terms.watchFrom = 1
+	want := fill(b)
+	m := b.open()
+	_, err := m.(maildrop.Importer).Import(t.Context(), []maildrop.Message{
+		{UID: "x"}, {UID: want[0]}, {UID: want[1]}, {UID: want[2]}, {UID: want[3]},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close() // the process dies
+	b.list()
+	b.list()
+	b.write("new/1800000000.M1P1.host", "x")
+	b.hook.reset(nil)
+	b.wantUIDs("mail came", append(want, "1800000000.M1P1.host")...)
+	if b.hook.count("readDir") != 0 {
+		t.Errorf("mail came: calls were %q", b.hook.log)
+	}
+	text, err := os.ReadFile(filepath.Join(b.path, uidlName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs, err := decodeUIDL(text)
+	if err != nil || len(pairs) != 1 {
+		t.Fatalf("the file for x is one of %v, %v", pairs, err)
+	}
+	b.write("new/"+pairs[0].base, "x") // the import goes on, somewhere else
+	b.wantUIDs("x came", append(append([]string{"x"}, want...), "1800000000.M1P1.host")...)
 }
 
 // TestWatchedNoRoom: where there is no room any more for an index to which a
