@@ -109,7 +109,7 @@ func (r *run) same(ctx context.Context, i int) error {
 		return errors.New("the destination does not list it")
 	}
 	if got, want := r.dst.list[at].Size, r.src.list[i].Size; got != want {
-		return &sourceError{&otherError{fmt.Sprintf("it has %d octets at the destination, and %d in the source", got, want)}}
+		return &sourceError{&otherError{fmt.Errorf("it has %d octets at the destination, and %d in the source", got, want)}}
 	}
 	a, err := r.src.read(ctx, i, r.watch)
 	if err != nil {
@@ -126,11 +126,11 @@ func (r *run) same(ctx context.Context, i int) error {
 	case a.fault != nil:
 		return &sourceError{a.fault}
 	case b.fault != nil:
-		return &sourceError{fmt.Errorf("the copy: %w", b.fault)}
+		return &sourceError{&otherError{fmt.Errorf("the copy: %w", b.fault)}}
 	case err != nil:
 		return err
 	case differ >= 0:
-		return &sourceError{&otherError{fmt.Sprintf("the copy differs from octet %d on: move it away at the destination, and run this again", differ+1)}}
+		return &sourceError{&otherError{fmt.Errorf("the copy differs from octet %d on: move it away at the destination, and run this again", differ+1)}}
 	}
 	return nil
 }
@@ -140,10 +140,11 @@ type sourceError struct{ error }
 
 func (e *sourceError) Unwrap() error { return e.error }
 
-// otherError says that what the destination has is another message.
-type otherError struct{ text string }
+// otherError says that what the destination has is another message, or damaged,
+// and has to be moved away there.
+type otherError struct{ error }
 
-func (e *otherError) Error() string { return e.text }
+func (e *otherError) Unwrap() error { return e.error }
 
 func unwrapSource(err error) error {
 	if e := (*sourceError)(nil); errors.As(err, &e) {
@@ -222,7 +223,7 @@ func (r *run) finish(ctx context.Context, p *plan) error {
 	for i := range all {
 		all[i] = i
 	}
-	s := state{ID: r.state.ID, Emptying: r.opts.Empty, There: append(r.uids(all), r.held(p)...)}
+	s := state{ID: r.state.ID, Emptying: r.opts.Empty, There: append(r.uids(all), p.held...)}
 	if err := r.writeState(ctx, s); err != nil {
 		return err
 	}

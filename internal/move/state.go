@@ -131,7 +131,10 @@ type plan struct {
 	found   []int // of the source: at the destination, and nobody knows how complete
 	dropped []int // of the source: removed at the destination by its user
 	gone    []int // of the destination: came from the source, or went there once, and was removed there by its user
-	held    []int // of the destination: the same, and has to stay there
+
+	// held are the UIDs of what stays at the destination although its user has
+	// removed it from the source: the way back is not to bring it there again.
+	held []string
 }
 
 // plan compares the two listings, and what is known of earlier runs.
@@ -180,7 +183,10 @@ func (r *run) plan() *plan {
 	// Where something else puts mail it is in use, and what is gone from the
 	// source is no reason to remove anything.
 	if used {
-		p.gone, p.held = nil, p.gone
+		for _, i := range p.gone {
+			p.held = append(p.held, r.dst.list[i].UID)
+		}
+		p.gone = nil
 	}
 	return p
 }
@@ -209,7 +215,7 @@ func (r *run) partly(p *plan) state {
 	for _, f := range r.result.Failed {
 		failed[f.UID] = f.Err
 	}
-	s := state{ID: r.state.ID, There: r.held(p)}
+	s := state{ID: r.state.ID, There: slices.Clone(p.held)}
 	there, unsure := setOf(r.state.There), setOf(r.state.Unsure)
 	for _, uid := range r.uids(p.there, p.dropped, p.copy, p.found) {
 		other := (*otherError)(nil)
@@ -225,15 +231,6 @@ func (r *run) partly(p *plan) state {
 		}
 	}
 	return s
-}
-
-// held gives the UIDs of what stays at the destination although its user has
-// removed it from the source: the way back is not to bring it there again.
-func (r *run) held(p *plan) (uids []string) {
-	for _, i := range p.held {
-		uids = append(uids, r.dst.list[i].UID)
-	}
-	return uids
 }
 
 // unsure gives the UIDs of which the destination had something aside before they
@@ -254,7 +251,7 @@ func (r *run) begin(ctx context.Context, p *plan) error {
 			return fmt.Errorf("destination: %w", err)
 		}
 	}
-	s := state{ID: r.state.ID, There: append(r.uids(p.there, p.dropped), r.held(p)...)}
+	s := state{ID: r.state.ID, There: append(r.uids(p.there, p.dropped), p.held...)}
 	unsure, err := r.unsure(ctx, p)
 	if err != nil {
 		return fmt.Errorf("destination: %w", err)

@@ -161,10 +161,16 @@ func (l *listing) pair() {
 	l.all = all
 }
 
-// same tells whether two objects are one message, as far as keys tell.
+// same tells whether two objects are one message, as far as keys tell: what
+// was packed or sealed has no checksum of its content there, but a time.
 func (m *message) same(o *message) bool {
-	plain := !m.packed && !m.sealed && !o.packed && !o.sealed
-	return m.uid == o.uid && m.came == o.came && m.octets == o.octets && (!plain || m.sum == o.sum)
+	if m.uid != o.uid || m.octets != o.octets {
+		return false
+	}
+	if m.packed || m.sealed || o.packed || o.sealed {
+		return m.came == o.came
+	}
+	return m.sum == o.sum
 }
 
 // sameUID finds the message of all, which are ascending, that has the unique-id

@@ -37,6 +37,9 @@ func (s *session) Settle(ctx context.Context, settled bool) error {
 		return err
 	}
 	s.importing = mine
+	if len(known) > 0 { // of imports that were broken off
+		s.store.forget(ctx, s.place, known...)
+	}
 	known = append(slices.Clip(known), mine)
 	s.lease.unsettled.Store(&known)
 	return nil
