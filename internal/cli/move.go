@@ -235,9 +235,12 @@ func newMoved(user string, r move.Result, err error, took time.Duration) moved {
 	for _, f := range r.Failed {
 		m.Failed = append(m.Failed, moveFailed{f.UID, f.Err.Error()})
 	}
-	if errors.Is(err, maildrop.ErrInUse) {
+	switch {
+	case errors.Is(err, maildrop.ErrInUse):
 		m.Error = "a session is open: " + err.Error()
-	} else if err != nil {
+	case errors.Is(err, context.Canceled):
+		m.Error = "stopped: run it again, and it goes on"
+	case err != nil:
 		m.Error = err.Error()
 	}
 	return m

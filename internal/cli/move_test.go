@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/poplin-mail/poplin/internal/move"
 	"github.com/poplin-mail/poplin/maildrop"
 	"github.com/poplin-mail/poplin/maildrop/bucket"
 	"github.com/poplin-mail/poplin/maildrop/bucket/buckettest"
@@ -317,5 +320,18 @@ func TestMoveFromStandardInput(t *testing.T) {
 	}
 	if _, errs := b.poplin(1, "maildir", "bucket", "bert"); !strings.Contains(errs, "the store cannot be used") {
 		t.Errorf("a store that lists late: %s", errs)
+	}
+}
+
+// TestMoveErrors: what ended a maildrop is said in words.
+func TestMoveErrors(t *testing.T) {
+	for want, err := range map[string]error{
+		"a session is open: ": fmt.Errorf("source: %w", maildrop.ErrInUse),
+		"stopped: ":           fmt.Errorf("message 1: %w", context.Canceled),
+		"broken":              errors.New("broken"),
+	} {
+		if got := newMoved("anna", move.Result{}, err, time.Second); !strings.HasPrefix(got.Error, want) || got.err != err {
+			t.Errorf("%v is told as %q, want %q", err, got.Error, want)
+		}
 	}
 }

@@ -39,11 +39,11 @@ type Options struct {
 	// maildrops would be looked for where they are not. 0 and 1 are one.
 	Buckets int
 
-	// Economy has a login without RETR, TOP and DELE cost one request in the
-	// place of three: the listing is remembered and asked for again only
+	// Economy has a login without RETR, TOP and removals cost one request in
+	// the place of three: the listing is remembered and asked for again only
 	// where messages came or went, and the session lock is taken by the first
-	// RETR, TOP or DELE. Then that says that the maildrop is in use, and not
-	// the login.
+	// RETR or TOP, or by the removal behind QUIT. Then that says that the
+	// maildrop is in use, and not the login.
 	Economy bool
 
 	// Lease is for how long a session lock stands when its node dies. Nodes
