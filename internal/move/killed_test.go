@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/poplin-mail/poplin/internal/move"
 	"github.com/poplin-mail/poplin/maildrop"
@@ -165,4 +166,31 @@ func TestWayBackKnowsTheDead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestMirroredBeforeDeath: what a run that died had set aside at the
+// destination, as its user had removed it from the source, and is in the source
+// again, is brought over when users see the destination.
+func TestMirroredBeforeDeath(t *testing.T) {
+	directions(t, func(t *testing.T, from, to place) {
+		letters := written(t)
+		for at, died := 1, true; died; at++ {
+			put(t, from, letters[:4])
+			run(t, from, to, move.Options{Live: true})
+			setAside(t, from, letters[1].UID)
+			f := &fate{at: at}
+			_, _ = move.New(&mortal{from, f}, &mortal{to, f}, move.Options{Live: true}).Run(t.Context(), user, nil)
+			f.buried()
+			died = f.dead
+			if n, err := from.Undelete(t.Context(), user, time.Time{}); n != 1 || err != nil {
+				t.Fatalf("%d came back, %v", n, err)
+			}
+			run(t, from, to, move.Options{Empty: true})
+			want(t, "the destination", to, letters[:4])
+			empty(t, to)
+			if t.Failed() {
+				t.Fatalf("at call %d", at)
+			}
+		}
+	})
 }

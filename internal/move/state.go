@@ -263,8 +263,8 @@ func (r *run) begin(ctx context.Context, p *plan) error {
 			s.Planned = append(s.Planned, uid)
 		}
 	}
-	for _, i := range p.gone {
-		s.Planned = append(s.Planned, r.dst.list[i].UID)
+	for _, i := range p.gone { // the move is going to set them aside
+		s.Unsure = append(s.Unsure, r.dst.list[i].UID)
 	}
 	if !s.exists() {
 		_, name, err := r.dst.target(ctx)
