@@ -26,7 +26,7 @@ func (s *Store) Expire(ctx context.Context, name string, before time.Time, dry b
 		return old, err
 	}
 	defer ses.Close()
-	ses.all, ses.list = l.all, l.list
+	ses.take(l)
 	var marked []int
 	for i := range l.all {
 		if l.list[i].Received.Before(before) {

@@ -64,7 +64,10 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 			last = spotOf(id)
 			continue
 		}
-		came := cameAt(&list[i], now)
+		came := now
+		if !list[i].Received.IsZero() {
+			came = list[i].Received.UnixMilli()
+		}
 		var id string
 		for as := uid; id == "" || taken[id]; as += " " {
 			if last, id = between(last, above[i+1], as, came, now); id == "" {
@@ -80,17 +83,9 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 	return m, nil
 }
 
-// cameAt gives when a message came, in milliseconds since 1970.
-func cameAt(m *maildrop.Message, now int64) int64 {
-	if m.Received.IsZero() {
-		return now
-	}
-	return m.Received.UnixMilli()
-}
-
 // bringBack brings back what is aside of the messages of the list: a marker
-// would hide what is put in its place. What has one's unique-id and is another
-// message stays aside.
+// would hide what is put in its place. What has one's unique-id and another
+// size is another message, and stays aside.
 func (s *session) bringBack(ctx context.Context, list []maildrop.Message) error {
 	if err := s.Relist(ctx); err != nil || len(s.aside) == 0 {
 		return err
@@ -101,7 +96,7 @@ func (s *session) bringBack(ctx context.Context, list []maildrop.Message) error 
 	}
 	var back []string
 	for _, a := range s.aside {
-		if m := wanted[a.uid]; m != nil && a.octets == m.Size && a.came == cameAt(m, 0) {
+		if m := wanted[a.uid]; m != nil && a.octets == m.Size {
 			back = append(back, a.marker.key())
 			delete(wanted, a.uid)
 		}
