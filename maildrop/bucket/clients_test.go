@@ -241,9 +241,10 @@ func (n *client) settle(h *holding) {
 		return
 	}
 	settled := n.dice.n(2) == 0
-	if settled {
+	if settled { // at some time until it returns, whatever else is done meanwhile
 		n.mu.Lock()
 		delete(n.unsettled, h.drop)
+		n.settling[h.drop]++
 		n.mu.Unlock()
 	}
 	err := h.m.(maildrop.Importer).Settle(n.Context(), settled)
@@ -251,7 +252,9 @@ func (n *client) settle(h *holding) {
 	n.goesOn()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err == nil && !settled && !n.dead {
+	if settled {
+		n.settling[h.drop]--
+	} else if err == nil && !n.dead && n.settling[h.drop] == 0 {
 		n.unsettled[h.drop] = time.Now()
 	}
 }

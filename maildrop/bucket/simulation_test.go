@@ -96,6 +96,7 @@ type world struct {
 	books map[string]*account // by maildrop and UID
 
 	unsettled map[string]time.Time // by maildrop: since when each removal must leave a trace
+	settling  map[string]int       // by maildrop: how many are about to end that
 	open      []*holding
 	tally     tally
 	calm      bool // no more faults
@@ -160,7 +161,7 @@ type node struct {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{T: t, objects: &buckettest.Store{}, seed: seed, books: make(map[string]*account), unsettled: make(map[string]time.Time)}
+	w := &world{T: t, objects: &buckettest.Store{}, seed: seed, books: make(map[string]*account), unsettled: make(map[string]time.Time), settling: make(map[string]int)}
 	d := w.dice()
 	w.economy = d.n(3) == 0
 	for i := range 1 + d.n(2) {
