@@ -222,6 +222,7 @@ func (g *Gateways) Keys(bucket string) (keys []string, err error) {
 			return err
 		case d.IsDir() && strings.HasPrefix(d.Name(), ".sgwtmp"):
 			return filepath.SkipDir // what is being written
+		case strings.Contains(d.Name(), ".sgwtmp."): // what was, when a gateway was killed
 		case d.Type().IsRegular():
 			keys = append(keys, filepath.ToSlash(strings.TrimPrefix(path, root+string(filepath.Separator))))
 		}
