@@ -77,6 +77,14 @@ func written(t testing.TB) []letter {
 	return all
 }
 
+// short is written, but that the long one is not.
+func short(t testing.TB) []letter {
+	all := written(t)
+	all[3].text = strings.Replace(all[3].text, strings.Repeat("long ", 50_000), "long", 1)
+	all[3].Size = int64(len(all[3].text))
+	return all
+}
+
 // put takes letters into a maildrop.
 func put(t testing.TB, s maildrop.Store, letters []letter) {
 	t.Helper()
