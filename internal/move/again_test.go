@@ -150,22 +150,22 @@ func TestOtherSetAside(t *testing.T) {
 func TestHeldByUID(t *testing.T) {
 	directions(t, func(t *testing.T, from, to place) {
 		letters := written(t)
-		x, late, early := letters[3], letters[5], letters[0] // early lies before x, at the destination alone
+		x, alone, first := letters[3], letters[0], letters[4] // they lie the other way round
 		put(t, from, []letter{x})
 		run(t, from, to, move.Options{Live: true})
-		put(t, to, []letter{early, x})
+		put(t, to, []letter{alone, x})
 		remove(t, from, x.UID)
-		put(t, from, []letter{late})
+		put(t, from, []letter{first})
 		run(t, from, to, move.Options{Live: true})
-		if note := string(noted(t, from)); !lists(t, to, x.UID) || strings.Contains(note, early.UID) {
+		if note := string(noted(t, from)); !lists(t, to, x.UID) || strings.Contains(note, alone.UID) {
 			t.Errorf("noted is %s", note)
 		}
 		run(t, to, from, move.Options{Empty: true})
 		if lists(t, from, x.UID) {
 			t.Errorf("%q was removed, and is there again", x.UID)
 		}
-		if !lists(t, from, early.UID) {
-			t.Errorf("%q is lost", early.UID)
+		if !lists(t, from, alone.UID) {
+			t.Errorf("%q is lost", alone.UID)
 		}
 	})
 }

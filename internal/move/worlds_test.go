@@ -44,9 +44,12 @@ func TestWorlds(t *testing.T) {
 		t.Run(fmt.Sprintf("%#x", one), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, one)
-			if w.run(); t.Failed() {
-				t.Errorf("%s\nreplay with: go test ./internal/move -run TestWorlds -seed %#x", strings.Join(w.log, "\n"), one)
-			}
+			defer func() {
+				if t.Failed() {
+					t.Logf("%s\nreplay with: go test ./internal/move -run TestWorlds -seed %#x", strings.Join(w.log, "\n"), one)
+				}
+			}()
+			w.run()
 			mu.Lock()
 			defer mu.Unlock()
 			for what, n := range w.tally {
