@@ -175,6 +175,7 @@ func TestHeldByUID(t *testing.T) {
 func TestSettledByNothing(t *testing.T) {
 	for name, way := range directionsOf() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			from, to := way(t)
 			put(t, from, written(t)[:3])
 			for at := 10; len(listed(t, to)) == 0; at++ {

@@ -175,6 +175,7 @@ func TestFailingStore(t *testing.T) {
 	letters := written(t)
 	for _, fault := range []buckettest.Fault{buckettest.Unavailable, buckettest.Expired, buckettest.Reset, buckettest.Corrupt, buckettest.Short, buckettest.Torn} {
 		t.Run(fault.String(), func(t *testing.T) {
+			t.Parallel()
 			maildirs, objects := newMaildirs(t), &buckettest.Store{}
 			calls := 0
 			gateway := &buckettest.Gateway{Store: objects, Fault: func(c buckettest.Call) buckettest.Fault {

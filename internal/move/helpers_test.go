@@ -204,14 +204,24 @@ func run(t testing.TB, from, to maildrop.Store, opts move.Options) move.Result {
 	return result
 }
 
-// directions are the ways of a move.
+// directions are the ways of a move. They are taken side by side.
 func directions(t *testing.T, f func(t *testing.T, from, to place)) {
 	for name, way := range directionsOf() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			from, to := way(t)
 			f(t, from, to)
 		})
 	}
+}
+
+// plainDirections are the ways on which nothing is packed or sealed, for tests
+// that die at every call: these take long, and to the calls that adds nothing.
+func plainDirections() map[string]func(t *testing.T) (from, to place) {
+	ways := directionsOf()
+	delete(ways, "maildir to packed and sealed")
+	delete(ways, "packed and sealed to maildir")
+	return ways
 }
 
 func directionsOf() map[string]func(t *testing.T) (from, to place) {

@@ -138,6 +138,7 @@ func TestLatePut(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			e, objects, to := newLate(t, bucket.Options{Keys: []bucket.Key{{7}}})
 			from, letters := newMaildirs(t), written(t)
 			put(t, from, letters)

@@ -97,7 +97,8 @@ func TestBackupIsNoSource(t *testing.T) {
 func TestEmptyingIsNoUser(t *testing.T) {
 	for name, way := range directionsOf() {
 		t.Run(name, func(t *testing.T) {
-			letters := written(t)
+			t.Parallel()
+			letters := short(t)
 			killed := func(at int) (from, to place, calls int) {
 				from, to = way(t)
 				put(t, from, letters)

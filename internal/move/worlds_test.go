@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	worlds = flag.Int("worlds", 30, "how many worlds TestWorlds makes")
+	worlds = flag.Int("worlds", 50, "how many worlds TestWorlds makes")
 	seed   = flag.String("seed", "", "the seed of the one world that TestWorlds makes, or POPLIN_SEED")
 )
 
