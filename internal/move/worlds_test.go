@@ -23,9 +23,10 @@ var (
 )
 
 // TestWorlds: a maildrop is moved at random, to and fro, by runs that may be
-// killed at any call, while mail comes and its user removes some, and brings
-// some back. A failure prints the seed of its world, which repeats it but for
-// the order in which several messages are copied at once.
+// killed at any call and find messages damaged, while mail comes and its user
+// removes some, and brings some back. A failure prints the seed of its world,
+// which repeats it but for the order in which several messages are copied at
+// once.
 func TestWorlds(t *testing.T) {
 	seeds := make([]uint64, *worlds)
 	for i := range seeds {
@@ -168,7 +169,7 @@ func (w *world) emptied() {
 		w.user(w.b)
 		w.stray(w.a)
 		opts := move.Options{Empty: w.rng.IntN(2) == 0}
-		done = w.move(w.a, w.b, opts)
+		done = w.move(w.harmed(w.a), w.b, opts)
 		w.check(w.b)
 		if done && len(w.unseen) > 0 {
 			w.Errorf("%v did not come", w.unseen)
@@ -184,7 +185,7 @@ func (w *world) toAndFro() {
 		w.user(w.b)
 		w.stray(w.a)
 		if w.rng.IntN(2) == 0 {
-			w.move(w.a, w.b, move.Options{Empty: w.rng.IntN(2) == 0})
+			w.move(w.harmed(w.a), w.b, move.Options{Empty: w.rng.IntN(2) == 0})
 		} else {
 			w.move(w.b, w.a, move.Options{Live: true})
 		}
@@ -195,8 +196,8 @@ func (w *world) toAndFro() {
 	w.end(w.a, w.b)
 }
 
-// switched has the user see the other maildrop at any time, and one message not
-// be read. What he removed may be there again, but nothing is lost.
+// switched has the user see the other maildrop at any time. What he removed may
+// be there again, but nothing is lost.
 func (w *world) switched() {
 	live, other := w.a, w.b
 	for n := 0; n < 10 && !w.Failed(); n++ {
@@ -207,11 +208,7 @@ func (w *world) switched() {
 			from, to = other, live
 		}
 		opts := move.Options{Live: from == live, Empty: from != live && w.rng.IntN(2) == 0}
-		source := from
-		if uids := slices.Sorted(maps.Keys(w.look(from))); len(uids) > 0 && w.rng.IntN(4) == 0 {
-			source = damaged(from, uids[w.rng.IntN(len(uids))])
-		}
-		w.move(source, to, opts)
+		w.move(w.harmed(from), to, opts)
 		w.kept()
 		if w.rng.IntN(3) == 0 {
 			w.say("switched")
@@ -310,6 +307,17 @@ func (w *world) undelete(live place) {
 			w.say("undeleted %s", uid)
 		}
 	}
+}
+
+// harmed has one message not be read now and then.
+func (w *world) harmed(s place) place {
+	uids := slices.Sorted(maps.Keys(w.look(s)))
+	if len(uids) == 0 || w.rng.IntN(4) > 0 {
+		return s
+	}
+	uid := uids[w.rng.IntN(len(uids))]
+	w.say("%s cannot be read", uid)
+	return damaged(s, uid)
 }
 
 // move tells whether it came to its end.
