@@ -54,6 +54,16 @@ type reader struct {
 	io.Closer
 }
 
+// damaged is a place in which one message cannot be read whole.
+func damaged(s place, uid string) place {
+	return &watched{place: s, spoil: func(its string, r io.ReadCloser) io.ReadCloser {
+		if its != uid {
+			return r
+		}
+		return reader{io.MultiReader(r, strings.NewReader("more\r\n")), r}
+	}}
+}
+
 // TestSpoilt: a message that cannot be read whole is named, the others are
 // copied, and nothing is removed.
 func TestSpoilt(t *testing.T) {
@@ -165,6 +175,7 @@ func TestFailingStore(t *testing.T) {
 	letters := written(t)
 	for _, fault := range []buckettest.Fault{buckettest.Unavailable, buckettest.Expired, buckettest.Reset, buckettest.Corrupt, buckettest.Short, buckettest.Torn} {
 		t.Run(fault.String(), func(t *testing.T) {
+			t.Parallel()
 			maildirs, objects := newMaildirs(t), &buckettest.Store{}
 			calls := 0
 			gateway := &buckettest.Gateway{Store: objects, Fault: func(c buckettest.Call) buckettest.Fault {

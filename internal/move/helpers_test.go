@@ -77,6 +77,14 @@ func written(t testing.TB) []letter {
 	return all
 }
 
+// short is written, but that the long one is not.
+func short(t testing.TB) []letter {
+	all := written(t)
+	all[3].text = strings.Replace(all[3].text, strings.Repeat("long ", 50_000), "long", 1)
+	all[3].Size = int64(len(all[3].text))
+	return all
+}
+
 // put takes letters into a maildrop.
 func put(t testing.TB, s maildrop.Store, letters []letter) {
 	t.Helper()
@@ -196,14 +204,24 @@ func run(t testing.TB, from, to maildrop.Store, opts move.Options) move.Result {
 	return result
 }
 
-// directions are the ways of a move.
+// directions are the ways of a move. They are taken side by side.
 func directions(t *testing.T, f func(t *testing.T, from, to place)) {
 	for name, way := range directionsOf() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			from, to := way(t)
 			f(t, from, to)
 		})
 	}
+}
+
+// plainDirections are the ways on which nothing is packed or sealed, for tests
+// that die at every call: these take long, and to the calls that adds nothing.
+func plainDirections() map[string]func(t *testing.T) (from, to place) {
+	ways := directionsOf()
+	delete(ways, "maildir to packed and sealed")
+	delete(ways, "packed and sealed to maildir")
+	return ways
 }
 
 func directionsOf() map[string]func(t *testing.T) (from, to place) {

@@ -2,9 +2,7 @@ package move_test
 
 import (
 	"errors"
-	"io"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -58,15 +56,8 @@ func TestRemovedAfterFailure(t *testing.T) {
 	directions(t, func(t *testing.T, from, to place) {
 		letters := written(t)
 		put(t, from, letters)
-		bad := letters[1].UID
-		spoilt := &watched{place: from, spoil: func(uid string, r io.ReadCloser) io.ReadCloser {
-			if uid != bad {
-				return r
-			}
-			return reader{strings.NewReader("x"), r}
-		}}
 		for n := range 3 {
-			r, err := move.New(spoilt, to, move.Options{Empty: true}).Run(t.Context(), user, nil)
+			r, err := move.New(damaged(from, letters[1].UID), to, move.Options{Empty: true}).Run(t.Context(), user, nil)
 			if !errors.Is(err, move.ErrFailed) || n > 0 && r.Copied != 0 {
 				t.Errorf("run %d: %+v, %v", n, r, err)
 			}
@@ -106,7 +97,8 @@ func TestBackupIsNoSource(t *testing.T) {
 func TestEmptyingIsNoUser(t *testing.T) {
 	for name, way := range directionsOf() {
 		t.Run(name, func(t *testing.T) {
-			letters := written(t)
+			t.Parallel()
+			letters := short(t)
 			killed := func(at int) (from, to place, calls int) {
 				from, to = way(t)
 				put(t, from, letters)

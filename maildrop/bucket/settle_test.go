@@ -188,3 +188,30 @@ func TestSettleMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// TestAsideEndsAnywhere: what was kept aside because of an import goes when its
+// time is up, also where no session sets anything aside.
+func TestAsideEndsAnywhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, bucket.Options{})
+		uids := b.fill(5)
+		b.settle(false)
+		m := b.open(b.Store)
+		if err := m.Remove(t.Context(), []int{0, 1}); err != nil {
+			t.Fatal(err)
+		}
+		m.Close()
+		b.settle(true)
+		time.Sleep(maildrop.KeptUnsettled - time.Minute)
+		b.open(b.Store).Close()
+		name, prefix, _ := b.Place(user)
+		if n := len(b.objects.Keys(name, prefix+"m/")); n != len(uids) {
+			t.Errorf("%d objects are left before the time is up, want %d", n, len(uids))
+		}
+		time.Sleep(time.Hour)
+		b.open(b.Store).Close()
+		if keys := b.objects.Keys(name, prefix+"m/"); len(keys) != len(uids)-2 || len(b.kept()) != 0 {
+			t.Errorf("left are %q, kept aside %q", keys, b.kept())
+		}
+	})
+}

@@ -78,21 +78,7 @@ func BenchmarkOpen(b *testing.B) {
 				box.login(b, count).Close()
 			}
 		})
-		b.Run(fmt.Sprintf("%d/new", count), func(b *testing.B) {
-			n := count
-			for b.Loop() {
-				n++
-				name := fmt.Sprintf("18%08d.M1P1.host", n)
-				if err := os.WriteFile(filepath.Join(box.path, "tmp", name), []byte("x\n"), 0o600); err != nil {
-					b.Fatal(err)
-				}
-				box.rename("tmp/"+name, "new/"+name)
-				box.login(b, n).Close()
-			}
-			for ; n > count; n-- {
-				box.remove(fmt.Sprintf("new/18%08d.M1P1.host", n))
-			}
-		})
+		b.Run(fmt.Sprintf("%d/new", count), func(b *testing.B) { box.newMail(b, count) })
 		if count > 10_000 {
 			continue
 		}
@@ -102,6 +88,50 @@ func BenchmarkOpen(b *testing.B) {
 				box.login(b, count).Close()
 			}
 		})
+	}
+}
+
+// BenchmarkUnsettled logs in and out of a Maildir of which an import has not
+// ended, beside one that is settled: unchanged, and with one new message since.
+func BenchmarkUnsettled(b *testing.B) {
+	const count = 10_000
+	box := benchBox(b, count, 100)
+	m := box.login(b, count)
+	uids := m.(maildrop.Lister).UIDs()
+	m.Close()
+	settle()
+	for _, unsettled := range []bool{false, true} {
+		if unsettled {
+			box.write(unsettledName, uids)
+		}
+		box.login(b, count).Close()
+		b.Run(fmt.Sprintf("unsettled=%v/memory", unsettled), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				box.login(b, count).Close()
+			}
+		})
+		b.Run(fmt.Sprintf("unsettled=%v/new", unsettled), func(b *testing.B) {
+			b.ReportAllocs()
+			box.newMail(b, count)
+		})
+	}
+}
+
+// newMail logs in and out with one new message each time, and removes them.
+func (b *box) newMail(t *testing.B, count int) {
+	n := count
+	for t.Loop() {
+		n++
+		name := fmt.Sprintf("18%08d.M1P1.host", n)
+		if err := os.WriteFile(filepath.Join(b.path, "tmp", name), []byte("x\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.rename("tmp/"+name, "new/"+name)
+		b.login(t, n).Close()
+	}
+	for ; n > count; n-- {
+		b.remove(fmt.Sprintf("new/18%08d.M1P1.host", n))
 	}
 }
 

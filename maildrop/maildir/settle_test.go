@@ -1,6 +1,8 @@
 package maildir
 
 import (
+	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,26 +100,44 @@ func TestUnsettledOrder(t *testing.T) {
 }
 
 // TestUnsettledDamaged: a file that is none, or that nobody wrote, keeps nobody
-// out.
+// out, and the maildrop counts as unsettled. An import says that a folder is in
+// its way, and replaces all else.
 func TestUnsettledDamaged(t *testing.T) {
-	b := newBox(t, Options{})
-	fill(b)
-	before := b.uids()
-	if err := os.Mkdir(filepath.Join(b.path, unsettledName), 0o700); err != nil {
-		t.Fatal(err)
+	damages := maps.Clone(kinds)
+	delete(damages, "a socket") // the login is refused, as with all that cannot be opened
+	file := func(text string) func(path string) error {
+		return func(path string) error { return os.WriteFile(path, []byte(text), 0o600) }
 	}
-	b.write("new/1800000000.M1P1.other", "new\n")
-	b.wantUIDs("a folder", append(before, "1800000000.M1P1.other")...)
-	b.remove(unsettledName)
-	if err := os.Symlink("nowhere", filepath.Join(b.path, unsettledName)); err != nil {
-		t.Fatal(err)
-	}
-	b.remove("new/1800000000.M1P1.other")
-	b.wantUIDs("a link", before...)
-	b.remove(unsettledName)
-	b.write(unsettledName, "\n\x00\nx\nx\n"+before[1]+"\n"+before[0])
-	b.write("new/1800000001.M1P1.other", "new\n")
-	if n := len(b.uids()); n != len(before)+1 {
-		t.Errorf("%d messages", n)
+	damages["a folder that is not empty"] = func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o700) }
+	damages["of no UIDs"] = file("\n\x00\xff\nx\nx\n\n")
+	damages["of many lines"] = file(strings.Repeat("\n", 1<<20))
+	damages["unreadable"] = func(path string) error { return os.WriteFile(path, []byte("x\n"), 0) }
+	damages["too long"] = func(path string) error { return errors.Join(file("")(path), os.Truncate(path, 1<<40)) }
+	for kind, damage := range damages {
+		t.Run(kind, func(t *testing.T) {
+			b := newBox(t, Options{})
+			fill(b)
+			before := b.uids()
+			if err := damage(filepath.Join(b.path, unsettledName)); err != nil {
+				t.Fatal(err)
+			}
+			b.write("new/1800000000.M1P1.other", "new\n")
+			b.wantUIDs("new mail", append(before, "1800000000.M1P1.other")...)
+			m := b.open()
+			if err := m.Remove(t.Context(), []int{0}); err != nil {
+				t.Errorf("Remove: %v", err)
+			}
+			m.Close()
+			b.settle(false)
+			b.undelete("it is not settled", 1)
+			err := b.take([]maildrop.Message{{UID: "x", Size: int64(len(letter(0)))}}, none)
+			if folder := strings.HasPrefix(kind, "a folder"); folder != errors.Is(err, maildrop.ErrPermanent) || !folder && err != nil || folder && !strings.Contains(err.Error(), "move it away") {
+				t.Errorf("an import: %v", err)
+			} else if !folder {
+				b.settle(true)
+				b.remove("new/1800000000.M1P1.other")
+				b.wantUIDs("at last", slices.Concat(before[1:], before[:1], []string{"x"})...)
+			}
+		})
 	}
 }
