@@ -83,7 +83,7 @@ type order string
 func (f *folder) importOrder() (order, error) {
 	text, _, err := f.readFile(unsettledName, maxState)
 	switch {
-	case missing(err), errors.Is(err, errNotFile), errors.Is(err, unix.ELOOP), errors.Is(err, fs.ErrPermission):
+	case missing(err), errors.Is(err, errNotFile), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO), errors.Is(err, fs.ErrPermission):
 		return "", nil
 	case err != nil:
 		return "", f.stateError(unsettledName, err)
