@@ -126,10 +126,12 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 		}
 		return cmp.Compare(a.id, b.id)
 	})
-	l.pair()
+	distinct := l.pair()
 	l.hide(aside)
-	if a, b := l.doubles(); a != nil {
-		return permanent(fmt.Sprintf("keys %s%s and %s", p.prefix, a.key(), b.key()), errors.New("two messages have one unique-id: move one of them away"))
+	if !distinct {
+		if a, b := l.doubles(); a != nil {
+			return permanent(fmt.Sprintf("keys %s%s and %s", p.prefix, a.key(), b.key()), errors.New("two messages have one unique-id: move one of them away"))
+		}
 	}
 	l.list = make([]maildrop.Message, len(l.all))
 	for i := range l.all {
@@ -141,10 +143,12 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 
 // pair makes one message of those that an import has stored twice: sealed, or
 // packed by another version, the object and so the end of its key is another
-// each time, and between other neighbours its id.
-func (l *listing) pair() {
+// each time, and between other neighbours its id. It tells whether each of the
+// others has a unique-id of its own, also those that are aside.
+func (l *listing) pair() (distinct bool) {
+	distinct = true
 	all := l.all[:0]
-	known := make(map[string]int) // in all, by the unique-ids that are no ids
+	var known map[string]int // in all, by the unique-ids that are no ids
 	for i := range l.all {
 		m := &l.all[i]
 		at := len(all) - 1
@@ -156,12 +160,17 @@ func (l *listing) pair() {
 			twin.twin, all[at].twin = all[at].twin, &twin
 			continue
 		}
+		distinct = distinct && at < 0
 		if m.uid != m.id {
+			if known == nil {
+				known = make(map[string]int)
+			}
 			known[m.uid] = len(all)
 		}
 		all = append(all, *m)
 	}
 	l.all = all
+	return distinct
 }
 
 // same tells whether two objects are one message, as far as keys tell: what
@@ -235,9 +244,6 @@ func (l *listing) doubles() (*message, *message) {
 			return same, m
 		}
 		others[m.uid] = m
-	}
-	if len(others) == 0 {
-		return nil, nil
 	}
 	for i := range l.all {
 		if same := others[l.all[i].id]; same != nil && l.all[i].uid == l.all[i].id {
