@@ -70,7 +70,7 @@ type moved struct {
 	Messages int          `json:"messages"`
 	Octets   int64        `json:"octets"`
 	Copied   int          `json:"copied"`
-	There    int          `json:"there"` // by an earlier run
+	There    int          `json:"there"` // by an earlier run, which noted it
 	Compared int          `json:"compared"`
 	Removed  int          `json:"removed"` // from the source
 	Dropped  int          `json:"dropped"` // from the source, as the destination's user had removed them
@@ -130,6 +130,7 @@ func (c *moveCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	show := newMoveReport(c, t, len(users))
+	show.empties = c.empties(cfg)
 	c.each(ctx, users, do, show)
 	return show.finish(cfg.Maildrops.Store == c.From)
 }

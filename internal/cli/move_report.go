@@ -29,6 +29,8 @@ type moveReport struct {
 	stop chan struct{}
 	wait sync.WaitGroup
 
+	empties bool // the source of each
+
 	mu      sync.Mutex
 	watches map[*move.Watch]string // of those under way
 	octets  int64                  // read for maildrops that ended
@@ -178,8 +180,14 @@ func (r *moveReport) line(m moved) string {
 	} else {
 		text += fmt.Sprintf("%d copied", m.Copied)
 	}
-	if m.There > 0 {
-		text += fmt.Sprintf(", %d there before", m.There)
+	if there, compared := r.there(m); there > 0 {
+		text += fmt.Sprintf(", %d there before", there)
+		switch {
+		case compared == there:
+			text += " and compared"
+		case compared > 0:
+			text += fmt.Sprintf(", %d of them compared", compared)
+		}
 	}
 	if m.Gone > 0 {
 		text += fmt.Sprintf(", %d gone from the source and so from the destination", m.Gone)
@@ -194,6 +202,20 @@ func (r *moveReport) line(m moved) string {
 		text += fmt.Sprintf(", %d came meanwhile: run this again", m.Left)
 	}
 	return text + fmt.Sprintf(", %.1f s", m.Seconds)
+}
+
+// there gives how many messages of a maildrop in which nothing failed were at
+// the destination before this run, and how many of these were compared: with
+// what an earlier run has noted and without, and to empty the source, all.
+func (r *moveReport) there(m moved) (there, compared int) {
+	if r.c.DryRun {
+		return m.Messages - m.Copied - m.Dropped, 0
+	}
+	compared = m.Compared - m.Copied
+	if r.empties {
+		return compared, compared
+	}
+	return m.There + compared, compared
 }
 
 // finish tells what came of all. Live says that users still see the source.
