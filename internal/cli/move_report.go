@@ -36,6 +36,7 @@ type moveReport struct {
 	octets  int64                  // read for maildrops that ended
 	sum     moveSummary
 	inUse   int
+	part    int // ended while the source was emptied
 }
 
 // moveSummary is what came of all.
@@ -138,6 +139,9 @@ func (r *moveReport) ended(w *move.Watch, m moved) {
 	}
 	if errors.Is(m.err, maildrop.ErrInUse) {
 		r.inUse++
+	}
+	if m.part {
+		r.part++
 	}
 	switch {
 	case r.json != nil:
@@ -255,6 +259,9 @@ func (r *moveReport) summary(live bool) {
 		text += fmt.Sprintf("; %d failed", s.Failed)
 		if r.inUse > 0 {
 			text += fmt.Sprintf(", %d of these as they are in use", r.inUse)
+		}
+		if r.part > 0 {
+			text += fmt.Sprintf(", %d of these while the source was emptied, from which more may be removed", r.part)
 		}
 	}
 	if s.NotBegun > 0 {

@@ -167,8 +167,8 @@ func TestMoveInstallation(t *testing.T) {
 		}
 	}
 	slices.SortFunc(lines, func(a, b moved) int { return strings.Compare(a.User, b.User) })
-	if got := fmt.Sprintf("%+v", lines); got != "[{User:Anna Messages:3 Octets:56 Copied:1 There:2 Compared:3 Removed:3 Dropped:0 Gone:0 Left:0 Seconds:0 Failed:[] Error: err:<nil>}"+
-		" {User:bert Messages:1 Octets:17 Copied:0 There:0 Compared:0 Removed:0 Dropped:1 Gone:0 Left:0 Seconds:0 Failed:[] Error: err:<nil>}]" {
+	if got := fmt.Sprintf("%+v", lines); got != "[{User:Anna Messages:3 Octets:56 Copied:1 There:2 Compared:3 Removed:3 Dropped:0 Gone:0 Left:0 Seconds:0 Failed:[] Error: err:<nil> part:false}"+
+		" {User:bert Messages:1 Octets:17 Copied:0 There:0 Compared:0 Removed:0 Dropped:1 Gone:0 Left:0 Seconds:0 Failed:[] Error: err:<nil> part:false}]" {
 		t.Errorf("JSON says %s", got)
 	}
 	if !strings.Contains(out, `{"summary":{"maildrops":2,"done":2,"failed":0,"not_begun":0,"messages":4,"octets":73,"copied":1,"removed":3,"left":0}}`) || errs != "" {
@@ -353,6 +353,31 @@ func TestMoveThere(t *testing.T) {
 	}
 }
 
+// TestMovePart: what was removed before the emptying of a source failed is not
+// counted, so the summary does not leave it at that number.
+func TestMovePart(t *testing.T) {
+	b := newMoveBed(t)
+	b.deliver(b.buckets, "Anna", "Subject: 1\n\nx\n", "Subject: 2\n\ny\n", "Subject: 3\n\nz\n", "Subject: 4\n\nz\n")
+	removing := false
+	b.objects.Objects.Fault = func(c buckettest.Call) buckettest.Fault {
+		if c.Op == "delete" && len(c.Keys) > 1 && strings.Contains(c.Keys[0], "/m/") {
+			if removing {
+				return buckettest.Unavailable
+			}
+			removing = true
+			return buckettest.Torn
+		}
+		return buckettest.None
+	}
+	out, errs := b.poplin(1, "bucket", "maildir", "--empty", "Anna")
+	if got := b.uids(b.buckets, "Anna"); len(got) == 0 || len(got) == 4 {
+		t.Errorf("the source has %q", got)
+	}
+	if !strings.HasSuffix(out, "4 copied, 0 removed from the source; 1 failed, 1 of these while the source was emptied, from which more may be removed\n") {
+		t.Errorf("it says %s%s", out, errs)
+	}
+}
+
 // TestMoveErrors: what ended a maildrop is said in words.
 func TestMoveErrors(t *testing.T) {
 	for want, err := range map[string]error{
@@ -360,8 +385,13 @@ func TestMoveErrors(t *testing.T) {
 		"stopped: ":           fmt.Errorf("message 1: %w", context.Canceled),
 		"broken":              errors.New("broken"),
 	} {
-		if got := newMoved("anna", move.Result{}, err, time.Second); !strings.HasPrefix(got.Error, want) || got.err != err {
+		got := newMoved("anna", move.Result{}, err, "copying", time.Second)
+		if !strings.HasPrefix(got.Error, want) || got.err != err || got.part {
 			t.Errorf("%v is told as %q, want %q", err, got.Error, want)
+		}
+		got = newMoved("anna", move.Result{}, err, "emptying", time.Second)
+		if !got.part || want == "stopped: " && !strings.HasPrefix(got.Error, "stopped while the source was emptied, ") {
+			t.Errorf("%v, emptying, is told as %q", err, got.Error)
 		}
 	}
 }
