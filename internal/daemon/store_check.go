@@ -17,8 +17,8 @@ import (
 // one that starts with this machine too. What is wrong with a store otherwise
 // is so still a minute later.
 const (
-	startPatience = time.Minute     // behind it a store that is down is not asked again
-	startPause    = 2 * time.Second // between the end of a try and the next
+	startPatience = 45 * time.Second // behind it a store that is down is not asked again
+	startPause    = 2 * time.Second  // between the end of a try and the next
 	startTimeout  = 10 * time.Second
 )
 

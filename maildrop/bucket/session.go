@@ -55,7 +55,7 @@ func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error
 func (s *session) take(l *listing) {
 	s.all, s.list = l.all, l.list
 	now := s.store.now()
-	s.overdue = slices.ContainsFunc(l.aside, func(a asideMessage) bool { return a.marker.over(now) })
+	s.overdue = len(l.strays) > 0 || slices.ContainsFunc(l.aside, func(a asideMessage) bool { return a.marker.over(now) })
 }
 
 // hold takes the session lock, and lists what begins with part.
