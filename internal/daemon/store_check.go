@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/config"
@@ -157,7 +156,7 @@ func unusable(found []bucket.Finding) error {
 }
 
 // reach says why an endpoint cannot be reached. Nil: it answers, whatever the
-// answer is.
+// answer is, and can.
 func reach(ctx context.Context, opts *bucket.Options, e *s3.Engine, patience time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -165,7 +164,7 @@ func reach(ctx context.Context, opts *bucket.Options, e *s3.Engine, patience tim
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("there is no reply within %v: %w", patience, err)
 	}
-	if errors.As(err, new(*net.OpError)) {
+	if s3.Down(err) {
 		return err
 	}
 	return nil

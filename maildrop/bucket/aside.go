@@ -117,7 +117,7 @@ func (s *session) tryExpireAside(ctx context.Context, now time.Time) error {
 	s.overdue = false
 	var gone []string
 	for _, a := range l.aside {
-		if a.marker.over(now) {
+		if a.marker.over(now) && len(gone) < MaxDelete {
 			gone = append(gone, a.message.keys()...)
 			l.strays = append(l.strays, a.marker.key())
 		}

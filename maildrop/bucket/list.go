@@ -88,9 +88,9 @@ func (l *listing) add(key string, e *Entry, date time.Time, aside map[string]mar
 	switch {
 	case key == generation:
 		l.etag = e.ETag
-	case strings.HasPrefix(key, messages+"."), strings.HasPrefix(key, markers+"."):
+	case strings.HasPrefix(key, messages+"."), strings.HasPrefix(key, markers+"."), strings.HasPrefix(key, locks+"."):
 		// A store that keeps objects as files, and was killed when it put one
-		// in another's place, leaves such.
+		// in another's place, leaves such beside that.
 	case strings.HasPrefix(key, messages):
 		m, ok := parseMessage(key, e.Size)
 		if !ok {

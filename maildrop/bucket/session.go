@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
 )
@@ -188,6 +189,10 @@ func (s *session) remove(ctx context.Context, keys []string, confirm func(contex
 	return errors.Join(err, s.store.touch(ctx, s.place))
 }
 
+// tidying is how long the end of a session takes at most for what was kept aside
+// for long enough. What is left is for the next.
+const tidying = 3 * time.Second
+
 // Close implements maildrop.Maildrop. What was kept aside for long enough is
 // removed. Where the store cannot be reached the lock stays until its lease
 // ends.
@@ -198,7 +203,7 @@ func (s *session) Close() error {
 	s.closed = true
 	if s.lease != nil {
 		if s.overdue && !s.lease.late() {
-			ctx, cancel := context.WithTimeout(context.Background(), s.store.timeout)
+			ctx, cancel := context.WithTimeout(context.Background(), tidying) // somebody may wait for the reply to QUIT
 			s.expireAside(ctx, s.store.now())
 			cancel()
 		}
