@@ -80,7 +80,10 @@ func patiently(ctx context.Context, logger *slog.Logger, try func(context.Contex
 	began := time.Now()
 	for n := 1; ; n++ {
 		err := try(ctx)
-		if !errors.As(err, new(passing)) || ctx.Err() != nil || time.Since(began)+startPause > startPatience {
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err() // what failed did so for that
+		}
+		if !errors.As(err, new(passing)) || time.Since(began)+startPause > startPatience {
 			return err
 		}
 		logger.Warn("the object store cannot be used: trying again", "try", n, "patience", startPatience, "error", err)
