@@ -83,7 +83,10 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, sockets *p
 	if err := daemon.Confine(cfg, program, log); err != nil {
 		return err
 	}
-	if err := daemon.CheckStore(ctx, cfg, log); err != nil {
+	switch err := daemon.CheckStore(ctx, cfg, log); {
+	case ctx.Err() != nil:
+		return nil // it was told to end while it waited
+	case err != nil:
 		return err
 	}
 	d, err := daemon.New(cfg, log)

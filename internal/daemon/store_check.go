@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/poplin-mail/poplin/internal/config"
@@ -17,8 +16,8 @@ import (
 // one that starts with this machine too. What is wrong with a store otherwise
 // is so still a minute later.
 const (
-	startPatience = time.Minute     // behind it a store that is down is not asked again
-	startPause    = 2 * time.Second // between the end of a try and the next
+	startPatience = 45 * time.Second // behind it a store that is down is not asked again
+	startPause    = 2 * time.Second  // between the end of a try and the next
 	startTimeout  = 10 * time.Second
 )
 
@@ -81,7 +80,10 @@ func patiently(ctx context.Context, logger *slog.Logger, try func(context.Contex
 	began := time.Now()
 	for n := 1; ; n++ {
 		err := try(ctx)
-		if !errors.As(err, new(passing)) || ctx.Err() != nil || time.Since(began)+startPause > startPatience {
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err() // what failed did so for that
+		}
+		if !errors.As(err, new(passing)) || time.Since(began)+startPause > startPatience {
 			return err
 		}
 		logger.Warn("the object store cannot be used: trying again", "try", n, "patience", startPatience, "error", err)
@@ -157,7 +159,7 @@ func unusable(found []bucket.Finding) error {
 }
 
 // reach says why an endpoint cannot be reached. Nil: it answers, whatever the
-// answer is.
+// answer is, and can.
 func reach(ctx context.Context, opts *bucket.Options, e *s3.Engine, patience time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -165,7 +167,7 @@ func reach(ctx context.Context, opts *bucket.Options, e *s3.Engine, patience tim
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("there is no reply within %v: %w", patience, err)
 	}
-	if errors.As(err, new(*net.OpError)) {
+	if s3.Down(err) {
 		return err
 	}
 	return nil

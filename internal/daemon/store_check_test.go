@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,7 +30,7 @@ func TestPatience(t *testing.T) {
 	}{
 		"up":               {nil, 0, 0, true, 0},
 		"back in time":     {down, 5 * time.Second, 30 * time.Second, true, 4},
-		"back late":        {down, 5 * time.Second, time.Hour, false, 8},
+		"back late":        {down, 5 * time.Second, time.Hour, false, 6},
 		"slow to fail":     {down, 2 * time.Minute, time.Hour, false, 0},
 		"a wrong property": {unusable([]bucket.Finding{{What: "x", Err: errors.New("it lists late")}}), 0, time.Hour, false, 0},
 		"requests failed":  {unusable([]bucket.Finding{{What: "x", Err: errors.New("it lists late"), Unsure: true}}), 0, time.Second, true, 1},
@@ -129,5 +130,22 @@ func TestSilence(t *testing.T) {
 	defer c.close()
 	if err := reach(t.Context(), &c.opts, c.engines[0], 10*time.Millisecond); !s3.Down(err) || !strings.HasPrefix(err.Error(), "there is no reply within 10ms: s3: ") {
 		t.Errorf("of a store that is silent it says %v", err)
+	}
+}
+
+// TestSecondDown: an endpoint that mail does not go through, and that cannot
+// answer, keeps no server from starting.
+func TestSecondDown(t *testing.T) {
+	cfg, _ := inBucket(t, "mail-00", "mail-01")
+	for name, answer := range map[string]http.HandlerFunc{
+		"503":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"closed": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		down := httptest.NewServer(answer)
+		cfg.Maildrops.Bucket.Endpoints[1] = down.URL
+		if err := TryStore(t.Context(), cfg, slog.New(slog.DiscardHandler)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		down.Close()
 	}
 }

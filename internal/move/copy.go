@@ -42,7 +42,7 @@ func (r *run) mirror(ctx context.Context, p *plan) error {
 // copy brings messages over. The maildrop is listed anew behind it, as a login
 // would.
 func (r *run) copy(ctx context.Context, p *plan) error {
-	r.result.There += len(p.there)
+	r.result.There += len(p.there) + len(p.found)
 	if len(p.copy)+len(p.found) == 0 {
 		return nil
 	}
@@ -209,7 +209,13 @@ func (r *run) fail(ctx context.Context, p *plan) error {
 	if err := r.writeState(ctx, s); err != nil {
 		return err
 	}
-	if len(s.Unsure) > 0 && len(s.Planned) == 0 {
+	others := 0
+	for _, f := range r.result.Failed {
+		if other := (*otherError)(nil); errors.As(f.Err, &other) {
+			others++
+		}
+	}
+	if others > 0 && others == len(s.Unsure) && len(s.Planned) == 0 {
 		if err := r.dst.Settle(ctx, true); err != nil {
 			return fmt.Errorf("destination: %w", err)
 		}
@@ -240,10 +246,22 @@ func (r *run) finish(ctx context.Context, p *plan) error {
 	r.result.Dropped += len(p.dropped)
 	safe := slices.DeleteFunc(all, func(i int) bool { _, found := slices.BinarySearch(p.dropped, i); return found })
 	if err := r.src.Remove(ctx, safe); err != nil {
+		r.lookWhatIsLeft(ctx)
 		return fmt.Errorf("source not emptied: %w", err)
 	}
 	r.result.Removed += len(safe)
 	return r.writeState(ctx, state{})
+}
+
+// lookWhatIsLeft counts what was removed where that was broken off.
+func (r *run) lookWhatIsLeft(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	before := len(r.src.list)
+	if err := r.src.relist(ctx); err == nil {
+		r.result.Left = len(r.src.list)
+		r.result.Removed += max(0, before-r.result.Left)
+	}
 }
 
 // read opens a message.

@@ -86,7 +86,7 @@ type Result struct {
 	Messages int   // in the source, at first
 	Octets   int64 // of these
 	Copied   int   // or would be, in a dry run
-	There    int   // brought over by an earlier run
+	There    int   // at the destination before
 	Compared int
 	Removed  int // from the source
 	Dropped  int // set aside in the source, as their user had removed them at the destination
@@ -136,6 +136,7 @@ type run struct {
 	src    *drop
 	dst    *drop // nil in a dry run where there is none yet
 	state  state
+	noted  []byte // that note, as it is in the source
 	result Result
 
 	back      state // what was brought from the destination into the source once
@@ -236,7 +237,7 @@ func (r *run) all(ctx context.Context) error {
 	}
 	if r.opts.DryRun {
 		p := r.plan()
-		r.result.Copied, r.result.There, r.result.Gone, r.result.Dropped = len(p.copy), len(p.there), len(p.gone), len(p.dropped)
+		r.result.Copied, r.result.There, r.result.Gone, r.result.Dropped = len(p.copy), len(p.there)+len(p.found), len(p.gone), len(p.dropped)
 		r.result.Left = len(r.src.list)
 		return nil
 	}

@@ -1,12 +1,12 @@
 package move
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -48,30 +48,31 @@ func (r *run) readState(ctx context.Context) (err error) {
 	if r.dst == nil {
 		return nil
 	}
-	if r.state, _, err = between(ctx, r.src, r.dst); err != nil {
+	if r.state, r.noted, err = between(ctx, r.src, r.dst); err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
-	if r.back, r.wasSource, err = between(ctx, r.dst, r.src); err != nil {
+	back, note, err := between(ctx, r.dst, r.src)
+	if err != nil {
 		return fmt.Errorf("destination: %w", err)
 	}
+	r.back, r.wasSource = back, len(note) > 0
 	return nil
 }
 
-// between reads what was brought from one maildrop into another. Where that was
-// brought elsewhere it says nothing. Noted tells that there is a note.
-func between(ctx context.Context, from, to *drop) (s state, noted bool, err error) {
-	note, err := from.Note(ctx, sourceNote)
-	if err != nil || len(note) == 0 {
-		return state{}, false, err
+// between reads what was brought from one maildrop into another, and gives the
+// note of that too. Where that was brought elsewhere it says nothing.
+func between(ctx context.Context, from, to *drop) (s state, note []byte, err error) {
+	if note, err = from.Note(ctx, sourceNote); err != nil || len(note) == 0 {
+		return state{}, nil, err
 	}
 	if err := json.Unmarshal(note, &s); err != nil || s.ID == "" {
-		return state{}, true, fmt.Errorf("the note of an earlier move is damaged: remove the note %q of this maildrop, and everything is copied and compared anew", sourceNote)
+		return state{}, note, fmt.Errorf("the note of an earlier move is damaged: remove the note %q of this maildrop, and everything is copied and compared anew", sourceNote)
 	}
 	id, _, err := to.target(ctx)
 	if err != nil || id != s.ID {
-		return state{}, true, err
+		return state{}, note, err
 	}
-	return s, true, s.arrived(ctx, to)
+	return s, note, s.arrived(ctx, to)
 }
 
 // arrived finds out which of the messages that may have been copied were, and
@@ -107,9 +108,6 @@ func (d *drop) target(ctx context.Context) (id, name string, err error) {
 
 // writeState writes the note, where it says something else by now.
 func (r *run) writeState(ctx context.Context, s state) error {
-	if reflect.DeepEqual(s, r.state) {
-		return nil
-	}
 	var note []byte
 	if s.exists() {
 		var err error
@@ -117,10 +115,12 @@ func (r *run) writeState(ctx context.Context, s state) error {
 			return err
 		}
 	}
-	if err := r.src.SetNote(ctx, sourceNote, note); err != nil {
-		return fmt.Errorf("what was brought over cannot be noted in the source: %w", err)
+	if !bytes.Equal(note, r.noted) {
+		if err := r.src.SetNote(ctx, sourceNote, note); err != nil {
+			return fmt.Errorf("what was brought over cannot be noted in the source: %w", err)
+		}
 	}
-	r.state = s
+	r.state, r.noted = s, note
 	return nil
 }
 
@@ -164,11 +164,11 @@ func (r *run) plan() *plan {
 			p.copy = append(p.copy, i)
 		}
 	}
-	if r.state.Emptying || r.dst == nil {
+	if !r.opts.Live || r.state.Emptying || r.dst == nil {
 		return p
 	}
 	went, mayHaveGone := setOf(r.back.There), setOf(slices.Concat(r.back.Planned, r.back.Unsure))
-	used := !r.opts.Live
+	used := false
 	for i := range r.dst.list {
 		uid := r.dst.list[i].UID
 		_, still := r.src.at[uid]

@@ -117,16 +117,18 @@ func (s *session) tryExpireAside(ctx context.Context, now time.Time) error {
 	s.overdue = false
 	var gone []string
 	for _, a := range l.aside {
-		if a.marker.over(now) {
+		if a.marker.over(now) && len(gone) < MaxDelete {
 			gone = append(gone, a.message.keys()...)
 			l.strays = append(l.strays, a.marker.key())
 		}
 	}
-	confirm := func() error { return s.confirm(ctx) }
-	if err := s.store.remove(ctx, s.place, gone, confirm); err != nil {
+	if len(gone)+len(l.strays) == 0 {
+		return nil
+	}
+	if err := s.store.remove(ctx, s.place, gone, func() error { return s.confirm(ctx) }); err != nil {
 		return err
 	}
-	return s.store.remove(ctx, s.place, l.strays, confirm)
+	return s.remove(ctx, l.strays, s.confirm)
 }
 
 // Kept implements maildrop.Aside.

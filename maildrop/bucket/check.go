@@ -369,9 +369,16 @@ const checks = "poplin-check/"
 // died.
 const abandoned = time.Hour
 
+// hurry bounds clean where somebody waits for the end.
+const hurry = 3 * time.Second
+
 // clean removes what was written, here and by those that died.
 func (c *checker) clean(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.timeout)
+	most := 2 * c.timeout
+	if ctx.Err() != nil {
+		most = min(most, hurry)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
 	defer cancel()
 	if len(c.engines) == 0 {
 		return

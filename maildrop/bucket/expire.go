@@ -36,6 +36,7 @@ func (s *Store) Expire(ctx context.Context, name string, before time.Time, dry b
 		}
 	}
 	if dry {
+		ses.overdue = false // it only tells
 		return old, nil
 	}
 	return old, ses.Remove(ctx, marked)

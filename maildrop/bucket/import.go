@@ -50,8 +50,10 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 		}
 	}
 	taken := make(map[string]bool, len(s.aside)) // ids of what stays aside
-	for _, a := range s.aside {
-		taken[a.id] = true
+	for i := range s.aside {
+		for m := &s.aside[i].message; m != nil; m = m.twin {
+			taken[m.id] = true
+		}
 	}
 	now := s.store.now().UnixMilli()
 	last := spot{}
@@ -87,7 +89,7 @@ func (s *session) Import(ctx context.Context, list []maildrop.Message) (maildrop
 // would hide what is put in its place. What has one's unique-id and another
 // size is another message, and stays aside.
 func (s *session) bringBack(ctx context.Context, list []maildrop.Message) error {
-	if err := s.Relist(ctx); err != nil || len(s.aside) == 0 {
+	if err := s.Relist(ctx); err != nil || len(s.aside)+len(s.strays) == 0 {
 		return err
 	}
 	wanted := make(map[string]*maildrop.Message, len(list))
@@ -101,7 +103,7 @@ func (s *session) bringBack(ctx context.Context, list []maildrop.Message) error 
 			delete(wanted, a.uid)
 		}
 	}
-	if len(back) == 0 {
+	if len(back)+len(s.strays) == 0 {
 		return nil
 	}
 	if err := s.remove(ctx, append(back, s.strays...), s.confirm); err != nil {
@@ -147,12 +149,16 @@ func between(last spot, above, uid string, came, now int64) (spot, string) {
 	}
 	if !at.before(end) {
 		if at.high = last.high + 1; !at.before(end) {
-			// The same 64 bits in front, or the next: half way behind last.
+			// The same 64 bits in front, or the next: about half way behind last,
+			// and no two unique-ids at one spot.
 			to := uint64(math.MaxUint64)
 			if end.high == last.high {
 				to = end.low
 			}
-			at = spot{last.high, last.low + (to-last.low)/2}
+			room := to - last.low
+			if at = (spot{last.high, last.low + room/2}); room >= 4 {
+				at.low = last.low + room/4 + binary.BigEndian.Uint64(sum[8:])%(room/2)
+			}
 		}
 	}
 	if !last.before(at) || !at.before(end) {

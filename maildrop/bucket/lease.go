@@ -107,9 +107,10 @@ func (l *lease) alone(found *listing, mine string) error {
 	return nil
 }
 
-// sweep deletes the locks of the dead, and the one that this lease had before.
+// sweep deletes the locks of the dead, the one that this lease had before, and
+// signs of imports that say nothing any more.
 func (l *lease) sweep(ctx context.Context, found *listing, old string) {
-	var gone []string
+	gone := found.expired
 	for _, k := range found.locks {
 		if l.store.dead(k) || k.nonce == old {
 			gone = append(gone, locks+k.nonce)

@@ -24,6 +24,7 @@ type listing struct {
 	invalid string             // a key below m/ that is none of a message
 
 	unsettled []string // keys that say that an import has not ended
+	expired   []string // those that say it no more
 }
 
 // lock is somebody's session lock. Its age is by the store's clock.
@@ -87,9 +88,9 @@ func (l *listing) add(key string, e *Entry, date time.Time, aside map[string]mar
 	switch {
 	case key == generation:
 		l.etag = e.ETag
-	case strings.HasPrefix(key, messages+"."), strings.HasPrefix(key, markers+"."):
+	case strings.HasPrefix(key, messages+"."), strings.HasPrefix(key, markers+"."), strings.HasPrefix(key, locks+"."):
 		// A store that keeps objects as files, and was killed when it put one
-		// in another's place, leaves such.
+		// in another's place, leaves such beside that.
 	case strings.HasPrefix(key, messages):
 		m, ok := parseMessage(key, e.Size)
 		if !ok {
@@ -97,9 +98,15 @@ func (l *listing) add(key string, e *Entry, date time.Time, aside map[string]mar
 		}
 		l.all = append(l.all, m)
 	case strings.HasPrefix(key, notes):
-		l.notes = append(l.notes, key[len(notes):])
+		if maildrop.ValidKey(key[len(notes):]) {
+			l.notes = append(l.notes, key[len(notes):])
+		}
 	case strings.HasPrefix(key, unsettled):
-		l.unsettled = append(l.unsettled, key)
+		if date.Sub(e.Modified) > maildrop.KeptUnsettled { // of no use any more, or stored late
+			l.expired = append(l.expired, key)
+		} else {
+			l.unsettled = append(l.unsettled, key)
+		}
 	case strings.HasPrefix(key, locks):
 		l.locks = append(l.locks, lock{key[len(locks):], date.Sub(e.Modified)})
 	case strings.HasPrefix(key, markers):
@@ -126,12 +133,13 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 		}
 		return cmp.Compare(a.id, b.id)
 	})
-	distinct := l.pair()
+	a, b := l.pair()
 	l.hide(aside)
-	if !distinct {
-		if a, b := l.doubles(); a != nil {
-			return permanent(fmt.Sprintf("keys %s%s and %s", p.prefix, a.key(), b.key()), errors.New("two messages have one unique-id: move one of them away"))
-		}
+	if a == nil {
+		a, b = l.doubles()
+	}
+	if a != nil {
+		return permanent(fmt.Sprintf("keys %s%s and %s", p.prefix, a.key(), b.key()), errors.New("two messages have one unique-id: move one of them away"))
 	}
 	l.list = make([]maildrop.Message, len(l.all))
 	for i := range l.all {
@@ -143,62 +151,70 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 
 // pair makes one message of those that an import has stored twice: sealed, or
 // packed by another version, the object and so the end of its key is another
-// each time, and between other neighbours its id. It tells whether each of the
-// others has a unique-id of its own, also those that are aside.
-func (l *listing) pair() (distinct bool) {
-	distinct = true
+// each time, and between other neighbours its id. It gives two that have one id
+// and are not the same, nil where there are none: nobody can tell which of them
+// is aside.
+func (l *listing) pair() (a, b *message) {
 	all := l.all[:0]
-	var known map[string]int // in all, by the unique-ids that are no ids
+	var known map[string][]int // in all, by the unique-ids that are no ids
 	for i := range l.all {
 		m := &l.all[i]
-		at := len(all) - 1
-		if at < 0 || all[at].id != m.id {
-			at = sameUID(all, known, m)
+		if n := len(all) - 1; n >= 0 && all[n].id == m.id && !m.same(&all[n]) {
+			return &all[n], m
 		}
-		if at >= 0 && m.same(&all[at]) {
+		if at := twinOf(all, known, m); at >= 0 {
 			twin := *m
 			twin.twin, all[at].twin = all[at].twin, &twin
 			continue
 		}
-		distinct = distinct && at < 0
 		if m.uid != m.id {
 			if known == nil {
-				known = make(map[string]int)
+				known = make(map[string][]int)
 			}
-			known[m.uid] = len(all)
+			known[m.uid] = append(known[m.uid], len(all))
 		}
 		all = append(all, *m)
 	}
 	l.all = all
-	return distinct
+	return nil, nil
 }
 
-// same tells whether two objects are one message, as far as keys tell: what
-// was packed or sealed has no checksum of its content there, but a time.
+// twinOf finds the message of all, which are ascending, that m is once more,
+// below 0 where there is none.
+func twinOf(all []message, known map[string][]int, m *message) int {
+	candidates := known[m.uid]
+	if at := len(all) - 1; at >= 0 && all[at].id == m.id {
+		candidates = []int{at}
+	} else if m.uid != m.id && validID(m.uid) {
+		at, found := slices.BinarySearchFunc(all, m.uid, func(a message, id string) int { return cmp.Compare(a.id, id) })
+		if found {
+			candidates = append(slices.Clip(candidates), at)
+		}
+	}
+	for _, at := range candidates {
+		if m.same(&all[at]) {
+			return at
+		}
+	}
+	return -1
+}
+
+// same tells whether an object is one more of a message, as far as keys tell:
+// what was packed or sealed has no checksum of its content there, but a time.
 func (m *message) same(o *message) bool {
-	if m.uid != o.uid || m.octets != o.octets {
-		return false
+	for ; o != nil; o = o.twin {
+		switch {
+		case m.uid != o.uid || m.octets != o.octets:
+			return false
+		case m.packed || m.sealed || o.packed || o.sealed:
+			if m.came != o.came {
+				return false
+			}
+		case m.sum != o.sum:
+			return false
+		}
 	}
-	if m.packed || m.sealed || o.packed || o.sealed {
-		return m.came == o.came
-	}
-	return m.sum == o.sum
-}
-
-// sameUID finds the message of all, which are ascending, that has the unique-id
-// of m, below 0 where there is none.
-func sameUID(all []message, known map[string]int, m *message) int {
-	if at, found := known[m.uid]; found {
-		return at
-	}
-	if m.uid == m.id || !validID(m.uid) {
-		return -1
-	}
-	at, found := slices.BinarySearchFunc(all, m.uid, func(a message, id string) int { return cmp.Compare(a.id, id) })
-	if !found {
-		return -1
-	}
-	return at
+	return true
 }
 
 // hide puts messages apart that are aside: that any of its objects is, is

@@ -123,7 +123,7 @@ func TestForeignKeys(t *testing.T) {
 		}
 		b.gateway.Delete(t.Context(), name, []string{prefix + foreign})
 	}
-	for _, other := range []string{"x", "mm", "k/", "n/x", "m/.01HF0000000000000000000000.1.00000001.sgwtmp.1", "a/.x"} {
+	for _, other := range []string{"x", "mm", "k/", "n/x", "m/.01HF0000000000000000000000.1.00000001.sgwtmp.1", "a/.x", "k/.x", "n/.x"} {
 		b.gateway.Put(t.Context(), name, prefix+other, strings.NewReader("x"), 1)
 		if other == "k/" {
 			b.gateway.Delete(t.Context(), name, []string{prefix + other}) // as old as a lock

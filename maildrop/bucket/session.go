@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/poplin-mail/poplin/maildrop"
 )
@@ -55,7 +56,7 @@ func (s *Store) Open(ctx context.Context, name string) (maildrop.Maildrop, error
 func (s *session) take(l *listing) {
 	s.all, s.list = l.all, l.list
 	now := s.store.now()
-	s.overdue = slices.ContainsFunc(l.aside, func(a asideMessage) bool { return a.marker.over(now) })
+	s.overdue = len(l.strays) > 0 || slices.ContainsFunc(l.aside, func(a asideMessage) bool { return a.marker.over(now) })
 }
 
 // hold takes the session lock, and lists what begins with part.
@@ -188,6 +189,10 @@ func (s *session) remove(ctx context.Context, keys []string, confirm func(contex
 	return errors.Join(err, s.store.touch(ctx, s.place))
 }
 
+// tidying is how long the end of a session takes at most for what was kept aside
+// for long enough. What is left is for the next.
+const tidying = 3 * time.Second
+
 // Close implements maildrop.Maildrop. What was kept aside for long enough is
 // removed. Where the store cannot be reached the lock stays until its lease
 // ends.
@@ -198,7 +203,7 @@ func (s *session) Close() error {
 	s.closed = true
 	if s.lease != nil {
 		if s.overdue && !s.lease.late() {
-			ctx, cancel := context.WithTimeout(context.Background(), s.store.timeout)
+			ctx, cancel := context.WithTimeout(context.Background(), tidying) // somebody may wait for the reply to QUIT
 			s.expireAside(ctx, s.store.now())
 			cancel()
 		}

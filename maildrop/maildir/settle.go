@@ -181,6 +181,6 @@ func (o order) hasAnyOf(came []record) bool {
 	}
 	return slices.ContainsFunc(came, func(r record) bool {
 		line := r.uid + "\n"
-		return strings.HasPrefix(string(o), line) || strings.Contains(string(o), "\n"+line)
+		return strings.HasPrefix(string(o), line) || strings.Contains(string(o), "\n"+line) || strings.HasSuffix("\n"+string(o), "\n"+r.uid)
 	})
 }

@@ -329,8 +329,7 @@ func Down(err error) bool {
 	}
 	var network net.Error
 	return errors.As(err, new(*net.OpError)) || errors.As(err, &network) && network.Timeout() ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		err != nil && strings.Contains(err.Error(), closedText)
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // explain makes an error of the Engine of one of the library.
@@ -355,8 +354,12 @@ func (e *Engine) explain(err error) error {
 	var request *url.Error
 	if errors.As(err, &request) {
 		// Of a URL only the host says where it failed; who asks knows the rest.
+		err = request.Err
+		if strings.Contains(err.Error(), closedText) { // and the URL once more
+			err = fmt.Errorf("the connection was closed: %w", io.ErrUnexpectedEOF)
+		}
 		if u, failed := url.Parse(request.URL); failed == nil {
-			return fmt.Errorf("s3: %s: %w", u.Host, request.Err)
+			return fmt.Errorf("s3: %s: %w", u.Host, err)
 		}
 	}
 	return fmt.Errorf("s3: %w", err)
