@@ -70,7 +70,7 @@ type moved struct {
 	Messages int          `json:"messages"`
 	Octets   int64        `json:"octets"`
 	Copied   int          `json:"copied"`
-	There    int          `json:"there"` // by an earlier run, which noted it
+	There    int          `json:"there"` // at the destination before
 	Compared int          `json:"compared"`
 	Removed  int          `json:"removed"` // from the source
 	Dropped  int          `json:"dropped"` // from the source, as the destination's user had removed them
@@ -81,7 +81,7 @@ type moved struct {
 	Error    string       `json:"error,omitempty"`
 
 	err  error
-	part bool // more may be removed than Removed says: it ended while the source was emptied
+	part bool // more may be removed than Removed says: it ended while the source was emptied, and nobody could look
 }
 
 type moveFailed struct {
@@ -131,7 +131,6 @@ func (c *moveCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	show := newMoveReport(c, t, len(users))
-	show.empties = c.empties(cfg)
 	c.each(ctx, users, do, show)
 	return show.finish(cfg.Maildrops.Store == c.From)
 }
@@ -235,14 +234,14 @@ func (c *moveCmd) each(ctx context.Context, users []string, do func(context.Cont
 // to.
 func newMoved(user string, r move.Result, err error, stage string, took time.Duration) moved {
 	m := moved{User: user, Messages: r.Messages, Octets: r.Octets, Copied: r.Copied, There: r.There, Compared: r.Compared,
-		Removed: r.Removed, Dropped: r.Dropped, Gone: r.Gone, Left: r.Left, Seconds: took.Seconds(), err: err, part: err != nil && stage == "emptying"}
+		Removed: r.Removed, Dropped: r.Dropped, Gone: r.Gone, Left: r.Left, Seconds: took.Seconds(), err: err, part: err != nil && stage == "emptying" && r.Left == 0}
 	for _, f := range r.Failed {
 		m.Failed = append(m.Failed, moveFailed{f.UID, f.Err.Error()})
 	}
 	switch {
 	case errors.Is(err, maildrop.ErrInUse):
 		m.Error = "a session is open: " + err.Error()
-	case errors.Is(err, context.Canceled) && m.part:
+	case errors.Is(err, context.Canceled) && stage == "emptying":
 		m.Error = "stopped while the source was emptied, of which some may be removed: run it again, and it goes on"
 	case errors.Is(err, context.Canceled):
 		m.Error = "stopped: run it again, and it goes on"

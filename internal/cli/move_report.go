@@ -29,8 +29,6 @@ type moveReport struct {
 	stop chan struct{}
 	wait sync.WaitGroup
 
-	empties bool // the source of each
-
 	mu      sync.Mutex
 	watches map[*move.Watch]string // of those under way
 	octets  int64                  // read for maildrops that ended
@@ -184,10 +182,10 @@ func (r *moveReport) line(m moved) string {
 	} else {
 		text += fmt.Sprintf("%d copied", m.Copied)
 	}
-	if there, compared := r.there(m); there > 0 {
-		text += fmt.Sprintf(", %d there before", there)
-		switch {
-		case compared == there:
+	if m.There > 0 {
+		text += fmt.Sprintf(", %d there before", m.There)
+		switch compared := m.Compared - m.Copied; {
+		case compared == m.There:
 			text += " and compared"
 		case compared > 0:
 			text += fmt.Sprintf(", %d of them compared", compared)
@@ -206,20 +204,6 @@ func (r *moveReport) line(m moved) string {
 		text += fmt.Sprintf(", %d came meanwhile: run this again", m.Left)
 	}
 	return text + fmt.Sprintf(", %.1f s", m.Seconds)
-}
-
-// there gives how many messages of a maildrop in which nothing failed were at
-// the destination before this run, and how many of these were compared: with
-// what an earlier run has noted and without, and to empty the source, all.
-func (r *moveReport) there(m moved) (there, compared int) {
-	if r.c.DryRun {
-		return m.Messages - m.Copied - m.Dropped, 0
-	}
-	compared = m.Compared - m.Copied
-	if r.empties {
-		return compared, compared
-	}
-	return m.There + compared, compared
 }
 
 // finish tells what came of all. Live says that users still see the source.
