@@ -70,7 +70,7 @@ type moved struct {
 	Messages int          `json:"messages"`
 	Octets   int64        `json:"octets"`
 	Copied   int          `json:"copied"`
-	There    int          `json:"there"` // by an earlier run
+	There    int          `json:"there"` // at the destination before
 	Compared int          `json:"compared"`
 	Removed  int          `json:"removed"` // from the source
 	Dropped  int          `json:"dropped"` // from the source, as the destination's user had removed them
@@ -80,7 +80,8 @@ type moved struct {
 	Failed   []moveFailed `json:"failed,omitempty"`
 	Error    string       `json:"error,omitempty"`
 
-	err error
+	err  error
+	part bool // more may be removed than Removed says: it ended while the source was emptied, and nobody could look
 }
 
 type moveFailed struct {
@@ -223,21 +224,25 @@ func (c *moveCmd) each(ctx context.Context, users []string, do func(context.Cont
 			began := time.Now()
 			watch := show.begin(user)
 			result, err := do(ctx, user, watch)
-			show.ended(watch, newMoved(user, result, err, time.Since(began)))
+			show.ended(watch, newMoved(user, result, err, watch.Stage(), time.Since(began)))
 		})
 	}
 	all.Wait()
 }
 
-func newMoved(user string, r move.Result, err error, took time.Duration) moved {
+// newMoved makes what is printed of what was done, until the stage that it came
+// to.
+func newMoved(user string, r move.Result, err error, stage string, took time.Duration) moved {
 	m := moved{User: user, Messages: r.Messages, Octets: r.Octets, Copied: r.Copied, There: r.There, Compared: r.Compared,
-		Removed: r.Removed, Dropped: r.Dropped, Gone: r.Gone, Left: r.Left, Seconds: took.Seconds(), err: err}
+		Removed: r.Removed, Dropped: r.Dropped, Gone: r.Gone, Left: r.Left, Seconds: took.Seconds(), err: err, part: err != nil && stage == "emptying" && r.Left == 0}
 	for _, f := range r.Failed {
 		m.Failed = append(m.Failed, moveFailed{f.UID, f.Err.Error()})
 	}
 	switch {
 	case errors.Is(err, maildrop.ErrInUse):
 		m.Error = "a session is open: " + err.Error()
+	case errors.Is(err, context.Canceled) && stage == "emptying":
+		m.Error = "stopped while the source was emptied, of which some may be removed: run it again, and it goes on"
 	case errors.Is(err, context.Canceled):
 		m.Error = "stopped: run it again, and it goes on"
 	case err != nil:

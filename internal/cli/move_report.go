@@ -34,6 +34,7 @@ type moveReport struct {
 	octets  int64                  // read for maildrops that ended
 	sum     moveSummary
 	inUse   int
+	part    int // ended while the source was emptied
 }
 
 // moveSummary is what came of all.
@@ -137,6 +138,9 @@ func (r *moveReport) ended(w *move.Watch, m moved) {
 	if errors.Is(m.err, maildrop.ErrInUse) {
 		r.inUse++
 	}
+	if m.part {
+		r.part++
+	}
 	switch {
 	case r.json != nil:
 		r.json.Encode(m)
@@ -180,6 +184,12 @@ func (r *moveReport) line(m moved) string {
 	}
 	if m.There > 0 {
 		text += fmt.Sprintf(", %d there before", m.There)
+		switch compared := m.Compared - m.Copied; {
+		case compared == m.There:
+			text += " and compared"
+		case compared > 0:
+			text += fmt.Sprintf(", %d of them compared", compared)
+		}
 	}
 	if m.Gone > 0 {
 		text += fmt.Sprintf(", %d gone from the source and so from the destination", m.Gone)
@@ -233,6 +243,9 @@ func (r *moveReport) summary(live bool) {
 		text += fmt.Sprintf("; %d failed", s.Failed)
 		if r.inUse > 0 {
 			text += fmt.Sprintf(", %d of these as they are in use", r.inUse)
+		}
+		if r.part > 0 {
+			text += fmt.Sprintf(", %d of these while the source was emptied, from which more may be removed", r.part)
 		}
 	}
 	if s.NotBegun > 0 {

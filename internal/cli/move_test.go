@@ -167,8 +167,8 @@ func TestMoveInstallation(t *testing.T) {
 		}
 	}
 	slices.SortFunc(lines, func(a, b moved) int { return strings.Compare(a.User, b.User) })
-	if got := fmt.Sprintf("%+v", lines); got != "[{User:Anna Messages:3 Octets:56 Copied:1 There:2 Compared:3 Removed:3 Dropped:0 Gone:0 Left:0 Seconds:0 Failed:[] Error: err:<nil>}"+
-		" {User:bert Messages:1 Octets:17 Copied:0 There:0 Compared:0 Removed:0 Dropped:1 Gone:0 Left:0 Seconds:0 Failed:[] Error: err:<nil>}]" {
+	if got := fmt.Sprintf("%+v", lines); got != "[{User:Anna Messages:3 Octets:56 Copied:1 There:2 Compared:3 Removed:3 Dropped:0 Gone:0 Left:0 Seconds:0 Failed:[] Error: err:<nil> part:false}"+
+		" {User:bert Messages:1 Octets:17 Copied:0 There:0 Compared:0 Removed:0 Dropped:1 Gone:0 Left:0 Seconds:0 Failed:[] Error: err:<nil> part:false}]" {
 		t.Errorf("JSON says %s", got)
 	}
 	if !strings.Contains(out, `{"summary":{"maildrops":2,"done":2,"failed":0,"not_begun":0,"messages":4,"octets":73,"copied":1,"removed":3,"left":0}}`) || errs != "" {
@@ -330,8 +330,13 @@ func TestMoveErrors(t *testing.T) {
 		"stopped: ":           fmt.Errorf("message 1: %w", context.Canceled),
 		"broken":              errors.New("broken"),
 	} {
-		if got := newMoved("anna", move.Result{}, err, time.Second); !strings.HasPrefix(got.Error, want) || got.err != err {
+		got := newMoved("anna", move.Result{}, err, "copying", time.Second)
+		if !strings.HasPrefix(got.Error, want) || got.err != err || got.part {
 			t.Errorf("%v is told as %q, want %q", err, got.Error, want)
+		}
+		got = newMoved("anna", move.Result{}, err, "emptying", time.Second)
+		if !got.part || want == "stopped: " && !strings.HasPrefix(got.Error, "stopped while the source was emptied, ") {
+			t.Errorf("%v, emptying, is told as %q", err, got.Error)
 		}
 	}
 }

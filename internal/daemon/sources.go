@@ -2,9 +2,14 @@ package daemon
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/poplin-mail/poplin/internal/config"
@@ -139,6 +144,10 @@ func secretOf(text, file string) (string, error) {
 		return text, nil
 	}
 	data, info, err := directory.ReadRegular(file, maxSecret)
+	if errors.Is(err, fs.ErrPermission) {
+		// Root could read it, and so could `poplin config check` as root.
+		return "", fmt.Errorf("%w: this is %s, who must be able to: give that user the file, with mode 0600, or that user's group, with 0640", err, thisUser())
+	}
 	if err != nil {
 		return "", err
 	}
@@ -146,6 +155,15 @@ func secretOf(text, file string) (string, error) {
 		return "", fmt.Errorf("others may read %s: run chmod o= on it", file)
 	}
 	return strings.TrimRight(string(data), "\r\n"), nil
+}
+
+// thisUser gives the name of the user that this process has become.
+func thisUser() string {
+	id := strconv.Itoa(os.Geteuid())
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return "user " + id
 }
 
 // authoritiesOf reads a file in PEM, nil where none is configured.

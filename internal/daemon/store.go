@@ -196,8 +196,8 @@ type Made struct {
 	Made   bool   `json:"made"` // it was missing
 }
 
-// MakeBuckets makes the buckets that are missing. With an error, those before
-// it are there.
+// MakeBuckets makes the buckets that are missing, and none where maildrops are
+// spread over another number of them. With an error, those before it are there.
 func MakeBuckets(ctx context.Context, cfg *config.Config) ([]Made, error) {
 	if err := noBucket(cfg); err != nil {
 		return nil, err
@@ -207,6 +207,9 @@ func MakeBuckets(ctx context.Context, cfg *config.Config) ([]Made, error) {
 		return nil, err
 	}
 	defer engines[0].Close()
+	if err := bucket.LookAtCount(ctx, opts, engines[0]); err != nil {
+		return nil, advised(err)
+	}
 	var all []Made
 	for _, name := range bucket.Buckets(opts.Bucket, opts.Buckets) {
 		made, err := engines[0].Make(ctx, name)

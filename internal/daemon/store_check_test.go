@@ -111,7 +111,7 @@ func TestFirstFinding(t *testing.T) {
 	}
 	objects.Answer(nil)
 	found, err := CheckBucket(t.Context(), cfg)
-	if err != nil || len(found) != 2 || found[0].Err != nil || !strings.Contains(found[1].Err.Error(), "bucket mail-00: ") || !strings.HasSuffix(found[1].Err.Error(), "`poplin bucket init` makes them") {
+	if err != nil || len(found) != 3 || found[0].Err != nil || found[1].Err != nil || !strings.Contains(found[2].Err.Error(), "bucket mail-00: ") || !strings.HasSuffix(found[2].Err.Error(), "`poplin bucket init` makes them") {
 		t.Errorf("without buckets: %+v, %v", found, err)
 	}
 }

@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -163,7 +164,7 @@ func TestCheckEnds(t *testing.T) {
 				return buckettest.None
 			}
 			found = bucket.Check(t.Context(), bucket.Options{Bucket: "mail", Buckets: 3}, engine)
-			if len(found) != 3 || found[1].Err != nil || found[2].Err == nil {
+			if len(found) != 4 || found[2].Err != nil || found[3].Err == nil {
 				t.Errorf("%v where it writes: %+v", f, found)
 			}
 		})
@@ -229,22 +230,81 @@ func TestCheckCleans(t *testing.T) {
 }
 
 // TestCheckCount: another number of buckets is refused, even where all of them
-// are there.
+// are there, and from one bucket to several and back, where the first has
+// another name.
 func TestCheckCount(t *testing.T) {
-	engine := &buckettest.Gateway{Store: &buckettest.Store{}}
-	for _, c := range []struct {
-		buckets int
-		right   bool
-	}{{16, true}, {16, true}, {8, false}, {256, false}, {16, true}} {
-		var wrong []string
-		for _, f := range bucket.Check(t.Context(), bucket.Options{Bucket: "mail", Buckets: c.buckets}, engine) {
-			if f.Err != nil {
-				wrong = append(wrong, f.Err.Error())
+	for _, was := range []int{16, 1} {
+		objects := &buckettest.Store{}
+		engine := &buckettest.Gateway{Store: objects}
+		for _, buckets := range []int{was, was, 8, 256, 1, 0, 16, was} {
+			right := max(buckets, 1) == was
+			opts := bucket.Options{Bucket: "mail", Buckets: buckets}
+			before := len(objects.Keys("mail", "")) + len(objects.Keys("mail-00", ""))
+			var wrong []string
+			for _, f := range bucket.Check(t.Context(), opts, engine) {
+				if f.Err != nil {
+					wrong = append(wrong, f.What+": "+f.Err.Error())
+				}
+			}
+			want := fmt.Sprintf("the number of buckets is what it was: maildrops were spread over \"%d\" buckets, and now buckets is %d: ", was, max(buckets, 1))
+			in := "from bucket " + bucket.Buckets("mail", was)[0]
+			if right && len(wrong) > 0 || !right && (len(wrong) != 1 || !strings.HasPrefix(wrong[0], want) || !strings.HasSuffix(wrong[0], in)) {
+				t.Errorf("%d buckets where there were %d: %q", buckets, was, wrong)
+			}
+			if err := bucket.LookAtCount(t.Context(), opts, engine); (err == nil) != right {
+				t.Errorf("%d buckets where there were %d: LookAtCount says %v", buckets, was, err)
+			}
+			if after := len(objects.Keys("mail", "")) + len(objects.Keys("mail-00", "")); !right && after != before {
+				t.Errorf("%d buckets where there were %d: %d objects, and %d before", buckets, was, after, before)
 			}
 		}
-		if c.right && len(wrong) > 0 || !c.right && (len(wrong) != 1 || !strings.Contains(wrong[0], `over "16" buckets, and now buckets is `)) {
-			t.Errorf("%d buckets: %q", c.buckets, wrong)
-		}
+	}
+}
+
+// asking is an engine whose Get of some bucket fails.
+type asking struct {
+	bucket.Engine
+	fails map[string]error
+	asked []string
+}
+
+func (a *asking) Get(ctx context.Context, name, key string, how bucket.How) (*bucket.Object, error) {
+	a.asked = append(a.asked, name)
+	if err := a.fails[name]; err != nil {
+		return nil, err
+	}
+	return a.Engine.Get(ctx, name, key, how)
+}
+
+// TestCheckCountElsewhere: where the first bucket would be with another number
+// there mostly is no bucket, or one of somebody else's. What cannot be told of
+// it is an error, and a name that no bucket has is not asked for.
+func TestCheckCountElsewhere(t *testing.T) {
+	slow := errors.New("503 SlowDown")
+	for _, c := range []struct {
+		bucket  string
+		buckets int
+		fails   map[string]error
+		asked   string
+		want    error
+	}{
+		{"mail", 16, nil, "mail-00 mail", nil},
+		{"mail", 1, nil, "mail mail-00", nil},
+		{"mail", 16, map[string]error{"mail": bucket.ErrNoBucket}, "mail-00 mail", nil},
+		{"mail", 1, map[string]error{"mail": bucket.ErrNoBucket, "mail-00": bucket.ErrDenied}, "mail mail-00", nil},
+		{"mail", 1, map[string]error{"mail": bucket.ErrDenied}, "mail", bucket.ErrDenied},
+		{"mail", 1, map[string]error{"mail-00": slow}, "mail mail-00 mail-00 mail-00", slow},
+		{"m", 16, map[string]error{"m": slow}, "m-00", nil},
+		{"mail-", 16, map[string]error{"mail-": slow}, "mail--00", nil},
+		{strings.Repeat("m", 61), 1, nil, strings.Repeat("m", 61), nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			engine := &asking{Engine: &buckettest.Gateway{Store: &buckettest.Store{}}, fails: c.fails}
+			err := bucket.LookAtCount(t.Context(), bucket.Options{Bucket: c.bucket, Buckets: c.buckets}, engine)
+			if asked := strings.Join(engine.asked, " "); !errors.Is(err, c.want) || asked != c.asked {
+				t.Errorf("%s, %d buckets, where %v: asked %s, want %s; %v", c.bucket, c.buckets, c.fails, asked, c.asked, err)
+			}
+		})
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // Look is the part of Check that writes nothing: whether the store answers and
-// the buckets are there.
+// the buckets are there, as many as there were.
 func Look(ctx context.Context, opts Options, engines ...Engine) []Finding {
 	return newChecker(&opts, engines).look(ctx, &opts)
 }
@@ -23,6 +23,7 @@ type check struct {
 func (c *checker) look(ctx context.Context, opts *Options) (found []Finding) {
 	for _, check := range []check{
 		{"the store answers, and takes the credentials", c.answers},
+		{"the number of buckets is what it was", func(ctx context.Context) error { return c.count(ctx, opts) }},
 		{"all buckets are there", func(ctx context.Context) error { return c.buckets(ctx, Buckets(opts.Bucket, opts.Buckets)) }},
 	} {
 		err := check.run(ctx)
