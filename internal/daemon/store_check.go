@@ -12,9 +12,9 @@ import (
 	"github.com/poplin-mail/poplin/maildrop/bucket/s3"
 )
 
-// A store of which a piece has just died answers again within a minute, and
-// one that starts with this machine too. What is wrong with a store otherwise
-// is so still a minute later.
+// A store of which a piece has just died answers again soon, and one that
+// starts with this machine too. What is wrong with a store otherwise is so
+// still then. It is less than a successor has to get ready.
 const (
 	startPatience = 45 * time.Second // behind it a store that is down is not asked again
 	startPause    = 2 * time.Second  // between the end of a try and the next
