@@ -87,11 +87,12 @@ func TestRemovedForLong(t *testing.T) {
 	if n := endAside(t, objects); n != 1 {
 		t.Fatalf("%d were aside", n)
 	}
-	fail()
 	want(t, "the destination", to, nil)
 	if uids := kept(t, to); len(uids) != 0 {
-		t.Errorf("%q are aside", uids)
+		t.Fatalf("%q are aside still", uids)
 	}
+	fail()
+	want(t, "the destination, a month later", to, nil)
 }
 
 // endAside has the time of what is aside be up. The next session removes it.
