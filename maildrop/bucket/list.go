@@ -134,8 +134,8 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 		return cmp.Compare(a.id, b.id)
 	})
 	a, b := l.pair()
-	l.hide(aside)
 	if a == nil {
+		l.hide(aside)
 		a, b = l.doubles()
 	}
 	if a != nil {
