@@ -76,7 +76,7 @@ func family(m *message) (all []message) {
 func TestListing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	listed, refused, hidden, twice := 0, 0, 0, 0
-	for range 100_000 {
+	for range 50_000 {
 		o := chance(rng)
 		l, err := o.list()
 		if err != nil {
