@@ -134,8 +134,8 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 		return cmp.Compare(a.id, b.id)
 	})
 	a, b := l.pair()
-	l.hide(aside)
 	if a == nil {
+		l.hide(aside)
 		a, b = l.doubles()
 	}
 	if a != nil {
@@ -157,12 +157,15 @@ func (l *listing) arrange(p place, aside map[string]marker) error {
 func (l *listing) pair() (a, b *message) {
 	all := l.all[:0]
 	var known map[string][]int // in all, by the unique-ids that are no ids
+	at := -1                   // in all: the one that the object before is of
 	for i := range l.all {
 		m := &l.all[i]
-		if n := len(all) - 1; n >= 0 && all[n].id == m.id && !m.same(&all[n]) {
-			return &all[n], m
+		if i == 0 || l.all[i-1].id != m.id {
+			at = twinOf(all, known, m)
+		} else if !m.same(&all[at]) {
+			return &l.all[i-1], m
 		}
-		if at := twinOf(all, known, m); at >= 0 {
+		if at >= 0 {
 			twin := *m
 			twin.twin, all[at].twin = all[at].twin, &twin
 			continue
@@ -173,19 +176,18 @@ func (l *listing) pair() (a, b *message) {
 			}
 			known[m.uid] = append(known[m.uid], len(all))
 		}
+		at = len(all)
 		all = append(all, *m)
 	}
 	l.all = all
 	return nil, nil
 }
 
-// twinOf finds the message of all, which are ascending, that m is once more,
-// below 0 where there is none.
+// twinOf finds the message of all, which are ascending and before m, that m is
+// once more, below 0 where there is none.
 func twinOf(all []message, known map[string][]int, m *message) int {
 	candidates := known[m.uid]
-	if at := len(all) - 1; at >= 0 && all[at].id == m.id {
-		candidates = []int{at}
-	} else if m.uid != m.id && validID(m.uid) {
+	if m.uid != m.id && validID(m.uid) {
 		at, found := slices.BinarySearchFunc(all, m.uid, func(a message, id string) int { return cmp.Compare(a.id, id) })
 		if found {
 			candidates = append(slices.Clip(candidates), at)
