@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -143,8 +144,8 @@ func handshake(ctx context.Context, conn net.Conn, config *tls.Config, limit tim
 		return secured, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case within.Err() != nil:
-		return nil, fmt.Errorf("the handshake took longer than %v: %w", limit, within.Err())
+	case within.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded): // that of a read may come first
+		return nil, fmt.Errorf("the handshake took longer than %v: %w", limit, context.DeadlineExceeded)
 	}
 	return nil, err
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -370,5 +371,24 @@ func TestDialSockets(t *testing.T) {
 	l.Close()
 	if _, err := Dial(t.Context(), l.Addr().String(), &Options{Timeout: -1}); err == nil {
 		t.Error("dialling a closed port works")
+	}
+}
+
+// late is a connection whose deadline for a read comes before that of the
+// handshake.
+type late struct{ net.Conn }
+
+func (late) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// TestHandshakeLate: whichever time-out comes first, it is that of the
+// handshake.
+func TestHandshakeLate(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	go io.Copy(io.Discard, b)
+	_, err := handshake(t.Context(), late{a}, &tls.Config{ServerName: "mail.example.org"}, time.Minute)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "the handshake took longer than 1m0s") {
+		t.Errorf("the error is %v", err)
 	}
 }
