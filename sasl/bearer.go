@@ -134,7 +134,7 @@ func parseOAuthBearer(message string) (username, token string, err error) {
 	}
 	flag, name, ok := strings.Cut(header, ",")
 	name, comma := strings.CutSuffix(name, ",")
-	if !ok || !comma || flag != "n" && flag != "y" || strings.Contains(name, ",") {
+	if !ok || !comma || flag != "n" && flag != "y" || strings.ContainsAny(name, ",\x00") {
 		return "", "", errBearer
 	}
 	if name != "" {

@@ -132,6 +132,7 @@ func TestBearerHostileServer(t *testing.T) {
 func FuzzBearerServer(f *testing.F) {
 	f.Add("n,a=u,\x01auth=Bearer t\x01\x01")
 	f.Add("user=u\x01auth=Bearer t\x01\x01")
+	f.Add("n,a=\x00,\x01auth=Bearer t\x01\x01")
 	f.Fuzz(func(t *testing.T, message string) {
 		for _, name := range []string{"OAUTHBEARER", "XOAUTH2"} {
 			server := NewBearerServer(name, func(username, token string) error {
