@@ -31,20 +31,23 @@ const reachTime = 5 * time.Second
 // one of the others that cannot be reached is logged and left out. A nil logger
 // discards.
 func CheckStore(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
-	if cfg.Maildrops.Store != config.Bucket {
-		return nil
-	}
-	c, err := newStoreCheck(cfg, logger)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	return patiently(ctx, c.log, c.run)
+	return withStoreCheck(cfg, logger, func(c *storeCheck) error { return patiently(ctx, c.log, c.run) })
 }
 
 // TryStore is CheckStore for a command: it does not wait for a store that is
 // down, for somebody sits before it.
 func TryStore(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
+	return withStoreCheck(cfg, logger, func(c *storeCheck) error { return c.run(ctx) })
+}
+
+// LookAtStore is the part of TryStore that writes nothing.
+func LookAtStore(ctx context.Context, cfg *config.Config) error {
+	return withStoreCheck(cfg, nil, func(c *storeCheck) error { return unusable(bucket.Look(ctx, c.opts, c.engines[0])) })
+}
+
+// withStoreCheck does something with the object store of a configuration, if
+// it has one.
+func withStoreCheck(cfg *config.Config, logger *slog.Logger, do func(*storeCheck) error) error {
 	if cfg.Maildrops.Store != config.Bucket {
 		return nil
 	}
@@ -53,20 +56,7 @@ func TryStore(ctx context.Context, cfg *config.Config, logger *slog.Logger) erro
 		return err
 	}
 	defer c.close()
-	return c.run(ctx)
-}
-
-// LookAtStore is the part of TryStore that writes nothing.
-func LookAtStore(ctx context.Context, cfg *config.Config) error {
-	if cfg.Maildrops.Store != config.Bucket {
-		return nil
-	}
-	c, err := newStoreCheck(cfg, nil)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	return unusable(bucket.Look(ctx, c.opts, c.engines[0]))
+	return do(c)
 }
 
 // passing is an error that waiting may mend.
